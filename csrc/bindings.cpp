@@ -2,6 +2,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "bindings_ranking.hpp"
 #include "kernels/dispatch.hpp"
 
 namespace py = pybind11;
@@ -11,4 +12,5 @@ PYBIND11_MODULE(_core, m) {
     m.def("simd", [] { return std::string(hashnet::simd_name(hashnet::active_simd())); },
           "Name of the instruction set in use.");
     m.def("available_simd", &hashnet::available_simd, "Instruction sets this machine can run, best first.");
+    bind_ranking(m);
 }
