@@ -1,5 +1,31 @@
-"""Scale out on Ray: encode with many workers, search many shards. Installed as ``hashnet.distributed``."""
+"""Scale out on Ray: encode with many workers, search many shards. Installed as ``hashnet.distributed``.
+
+Ray is loaded by the first use of a name that needs it, not by importing this package.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 if __name__ != "hashnet.distributed":
     # The repository root may be on sys.path, where this folder would shadow the package that owns the name.
     raise ModuleNotFoundError(f"No module named '{__name__}' here; import hashnet.distributed")
+
+if TYPE_CHECKING:
+    from .gather import Answer
+    from .sharded_index import ShardedIndex
+
+__all__ = ["Answer", "ShardedIndex"]
+
+_HOME = {"Answer": "gather", "ShardedIndex": "sharded_index"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"hashnet.distributed.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'hashnet.distributed' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

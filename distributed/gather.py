@@ -1,0 +1,55 @@
+"""Answers of shards become one answer, or one that says which shards are missing: pure, no Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from hashnet.errors import IncompleteError
+from hashnet.results import PAD_DISTANCE, PAD_ID, Balls, Neighbors, merge_balls, merge_neighbors
+
+Result = TypeVar("Result", Neighbors, Balls)
+
+
+@dataclass(frozen=True)
+class Answer(Generic[Result]):
+    """An answer that may be partial: ``result`` of the shards that answered, and the numbers of the others.
+
+    It is ``complete`` exactly when nothing is missing; only then is ``result`` what one index would say.
+    """
+
+    result: Result
+    missing: tuple[int, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every shard answered."""
+        return not self.missing
+
+
+def gather_neighbors(parts: Sequence[Neighbors], *, n_queries: int, k: int) -> Neighbors:
+    """Merge the k nearest of disjoint shards; without any shard every row is padding."""
+    if parts:
+        return merge_neighbors(parts, k)
+    return Neighbors(
+        np.full((n_queries, k), PAD_DISTANCE, dtype=np.int32), np.full((n_queries, k), PAD_ID, dtype=np.int64)
+    )
+
+
+def gather_balls(parts: Sequence[Balls], *, n_queries: int) -> Balls:
+    """Merge the balls of disjoint shards; without any shard every ball is empty."""
+    if parts:
+        return merge_balls(parts)
+    return Balls(
+        np.zeros(n_queries + 1, dtype=np.int64), np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int64)
+    )
+
+
+def check_complete(missing: Mapping[int, str], *, partial: bool) -> None:
+    """Raise IncompleteError for shards that did not answer (number -> reason), unless partial is wanted."""
+    if missing and not partial:
+        reasons = ", ".join(dict.fromkeys(missing[shard] for shard in sorted(missing)))
+        raise IncompleteError(sorted(missing), reasons)

@@ -1,0 +1,52 @@
+"""What shards answered becomes one answer, never a partial one unmarked."""
+
+import numpy as np
+import pytest
+from hashnet.distributed.gather import Answer, check_complete, gather_balls, gather_neighbors
+
+from hashnet.errors import IncompleteError
+from hashnet.results import Balls, Neighbors
+
+
+def neighbors(distances, ids):
+    return Neighbors(np.array(distances, dtype=np.int32), np.array(ids, dtype=np.int64))
+
+
+def test_ties_across_shards_go_to_the_smaller_id():
+    merged = gather_neighbors(
+        [neighbors([[1, 2]], [[5, 8]]), neighbors([[1, 2]], [[3, 9]])], n_queries=1, k=3
+    )
+    assert merged.ids.tolist() == [[3, 5, 8]]
+
+
+def test_no_shard_gives_padding_only():
+    assert gather_neighbors([], n_queries=2, k=3).ids.tolist() == [[-1] * 3] * 2
+
+
+def test_no_shard_gives_empty_balls():
+    assert gather_balls([], n_queries=2).offsets.tolist() == [0, 0, 0]
+
+
+def test_balls_of_shards_are_sorted_within_each_query():
+    parts = [
+        Balls(np.array([0, 1, 2]), np.array([2, 0], dtype=np.int32), np.array([4, 7])),
+        Balls(np.array([0, 2, 2]), np.array([1, 2], dtype=np.int32), np.array([9, 3])),
+    ]
+    merged = gather_balls(parts, n_queries=2)
+    assert [merged.ball(q)[1].tolist() for q in range(2)] == [[9, 3, 4], [7]]
+
+
+def test_a_missing_shard_is_an_error_unless_partial_was_asked_for():
+    with pytest.raises(IncompleteError, match=r"shards \[1, 3\] did not answer \(died, too late\)") as caught:
+        check_complete({3: "too late", 1: "died"}, partial=False)
+    assert caught.value.missing == [1, 3]
+
+
+def test_a_partial_answer_is_marked():
+    answer = Answer(neighbors([[0]], [[0]]), missing=(1,))
+    assert not answer.complete
+    check_complete({1: "died"}, partial=True)
+
+
+def test_an_answer_of_all_shards_is_complete():
+    assert Answer(neighbors([[0]], [[0]])).complete
