@@ -1,1 +1,25 @@
-""""""
+"""Networks that turn images into relaxed codes, and the directory a trained one is kept in."""
+
+from hashnet.models.backbones import BACKBONES, BackboneInfo, backbone_info, build_backbone
+from hashnet.models.directory import Model, fingerprint, load_model, save_model
+from hashnet.models.network import HashHead, HashNetwork, NetworkConfig, build_network, relaxed
+from hashnet.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+
+__all__ = [
+    "BACKBONES",
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "BackboneInfo",
+    "HashHead",
+    "HashNetwork",
+    "Model",
+    "NetworkConfig",
+    "Preprocessing",
+    "backbone_info",
+    "build_backbone",
+    "build_network",
+    "fingerprint",
+    "load_model",
+    "relaxed",
+    "save_model",
+]
