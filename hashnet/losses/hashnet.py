@@ -1,0 +1,81 @@
+"""The weighted pairwise logistic loss of HashNet (Cao, Long, Wang, Yu; ICCV 2017; eq. 4)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hashnet.losses.pairs import PairWeights, jaccard
+
+
+class HashNetLoss(nn.Module):
+    """Weighted mean over pairs of ``softplus(d_ij) - s_ij d_ij``, with ``d_ij = alpha <g_i, g_j>``.
+
+    That is ``log(1 + exp(d)) - s d`` without overflow. ``s_ij`` is 1 where two items share a label. The
+    weight of a pair is ``c_ij |S|/|S1|`` if it is similar and ``|S|/|S0|`` if not, with both ratios from
+    the whole training set (``pair_weights``); without ``weights`` every pair weighs 1 (HashNet-W).
+    ``c_ij`` is the Jaccard index of the labels: 1 for similar pairs of single-label data. For dissimilar
+    pairs it is 1, although the paper's formula, read literally, gives 0 there and would drop every
+    dissimilar pair of multi-label data. ``use_jaccard=False`` sets it to 1 everywhere (HashNet without +C).
+
+    The sum is divided by the sum of the weights, so codes that say nothing (d = 0) have the loss ln 2
+    whatever the weights. ``alpha`` defaults to ``10 / n_bits``, as in the authors' code.
+    """
+
+    def __init__(
+        self,
+        n_bits: int,
+        *,
+        alpha: float | None = None,
+        weights: PairWeights | None = None,
+        use_jaccard: bool = True,
+    ) -> None:
+        super().__init__()
+        self.n_bits = n_bits
+        self.alpha = 10.0 / n_bits if alpha is None else alpha
+        self.weights = weights
+        self.use_jaccard = use_jaccard
+        if self.alpha <= 0:
+            raise ValueError(f"alpha must be positive, got {alpha}; the default is 10 / n_bits")
+
+    def forward(
+        self, g: Tensor, labels: Tensor, g2: Tensor | None = None, labels2: Tensor | None = None
+    ) -> Tensor:
+        """Return the loss of relaxed codes ``(n, n_bits)`` with multi-hot ``labels`` ``(n, n_classes)``.
+
+        Pairs are those of different items of one batch, or, with ``g2`` and ``labels2``, all cross pairs
+        of two independent batches. Raises ValueError where there is no pair of positive weight.
+        """
+        if (g2 is None) != (labels2 is None):
+            raise ValueError("g2 and labels2 belong together; give both or neither")
+        self._check(g, labels)
+        within = g2 is None or labels2 is None
+        other, other_labels = (g, labels) if g2 is None or labels2 is None else (g2, labels2)
+        if not within:
+            self._check(other, other_labels)
+        d = self.alpha * (g @ other.T)
+        weight, similar = self.pair_weights(labels.to(d.dtype), other_labels.to(d.dtype))
+        if within:
+            weight = weight.masked_fill(torch.eye(len(g), dtype=torch.bool, device=g.device), 0)
+        total = weight.sum()
+        if not bool(total > 0):
+            raise ValueError(f"a loss needs pairs, got a batch of {len(g)}; give at least two items")
+        return (weight * (functional.softplus(d) - similar * d)).sum() / total
+
+    def pair_weights(self, labels: Tensor, labels2: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the weights w_ij and the similarities s_ij ``(n, m)`` of float multi-hot labels."""
+        similar = (labels @ labels2.T > 0).to(labels.dtype)
+        if self.weights is None:
+            return torch.ones_like(similar), similar
+        shared = jaccard(labels, labels2) if self.use_jaccard else similar
+        return self.weights.similar * shared + self.weights.dissimilar * (1 - similar), similar
+
+    def _check(self, g: Tensor, labels: Tensor) -> None:
+        if g.ndim != 2 or g.shape[1] != self.n_bits:
+            raise ValueError(f"relaxed codes must have shape (n, {self.n_bits}), got {tuple(g.shape)}")
+        if labels.ndim != 2 or len(labels) != len(g):
+            raise ValueError(
+                f"labels must be multi-hot of shape ({len(g)}, n_classes), one row a code, "
+                f"got {tuple(labels.shape)}"
+            )
