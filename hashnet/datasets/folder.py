@@ -1,0 +1,54 @@
+"""A folder of image files: a class per sub-folder, or flat and without labels."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from hashnet.datasets.decode import SUFFIXES
+from hashnet.datasets.files import FileImages
+from hashnet.datasets.labels import one_hot
+
+
+def open_folder(folder: Path) -> FileImages:
+    """Return the images below ``folder`` in the order of their relative paths.
+
+    If every image lies in a sub-folder, the first-level sub-folders are the classes. If any image lies in
+    ``folder`` itself, nothing is labelled. Hidden files and folders and files that are no images by their
+    suffix are left out. Raises ValueError if no image is left.
+    """
+    paths = sorted(_walk(folder))
+    if not paths:
+        raise ValueError(
+            f"{folder} holds no images; wanted are files ending in {', '.join(sorted(SUFFIXES))}, "
+            "in the folder itself or in one sub-folder a class"
+        )
+    firsts = [path.split("/", 1)[0] if "/" in path else None for path in paths]
+    name = folder.resolve().name
+    if any(first is None for first in firsts):
+        return FileImages(folder, paths, name=name, source=str(folder))
+    found = [first for first in firsts if first is not None]
+    names = sorted(set(found))
+    column = {first: i for i, first in enumerate(names)}
+    label = np.array([column[first] for first in found], dtype=np.int64)
+    classes = tuple(os.fsencode(first).decode("utf-8", "backslashreplace") for first in names)
+    return FileImages(
+        folder, paths, name=name, source=str(folder), labels=one_hot(label, len(classes)), classes=classes
+    )
+
+
+def _walk(folder: Path) -> list[str]:
+    found = []
+    # Links to folders are not followed: they may form a cycle.
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        below = os.path.relpath(place, folder)
+        prefix = "" if below == "." else below.replace(os.sep, "/") + "/"
+        found += [
+            prefix + name
+            for name in files
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122
+        ]
+    return found

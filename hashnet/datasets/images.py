@@ -1,0 +1,70 @@
+"""What every image set offers, wherever its images come from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+TRAIN_SPLIT = 0
+QUERY_SPLIT = 1
+
+
+@runtime_checkable
+class ImageSet(Protocol):
+    """A numbered sequence of images, each with a stable key, perhaps with labels and a split.
+
+    ``labels`` is uint8 multi-hot ``(n, n_classes)`` or None; ``splits`` is uint8 ``(n,)`` with 0 = train and
+    database, 1 = query and test, or None.
+    """
+
+    @property
+    def name(self) -> str:
+        """Short name for titles and reports."""
+
+    @property
+    def source(self) -> str:
+        """What the user gave to open it."""
+
+    @property
+    def labels(self) -> NDArray[np.uint8] | None:
+        """Multi-hot labels, one row an image."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of the label columns."""
+
+    @property
+    def splits(self) -> NDArray[np.uint8] | None:
+        """The split that the source itself prescribes."""
+
+    def __len__(self) -> int: ...
+
+    def key(self, i: int) -> str:
+        """Return the source key of image ``i``, the same on every run and machine."""
+
+    def load(self, i: int) -> Image.Image:
+        """Return image ``i`` decoded to RGB; raise UnreadableImageError with the reason if it cannot be."""
+
+    def identity(self) -> str:
+        """Return ``sha256:<hex>`` over keys and sizes: a job resumes only on the images it began with."""
+
+
+class Split(NamedTuple):
+    """Row numbers of an image set, int64 ascending, without overlap."""
+
+    database: NDArray[np.int64]
+    query: NDArray[np.int64]
+
+
+def digest(kind: str, parts: Iterable[bytes]) -> str:
+    """Return ``sha256:<hex>`` over ``parts``, each with its length so that no two sequences look alike."""
+    hasher = hashlib.sha256(kind.encode())
+    for part in parts:
+        hasher.update(len(part).to_bytes(8, "little"))
+        hasher.update(part)
+    return f"sha256:{hasher.hexdigest()}"
