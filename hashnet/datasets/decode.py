@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from hashnet.errors import UnreadableImageError
 
 # Formats whose decoders are in wide use; the exotic rest of Pillow's list is attack surface without users.
-FORMATS = ("JPEG", "MPO", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 SUFFIXES = frozenset(
     (
         ".jpg",

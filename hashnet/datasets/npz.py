@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -19,19 +20,34 @@ MAX_INFLATED_BYTES = 4 * 2**30
 # Checking the CRC of a mapped member reads it all; beyond this size opening would take minutes.
 MAX_CHECKED_BYTES = 256 * 2**20
 _LOCAL_HEADER_BYTES = 30
+# What zipfile and numpy raise for archives and headers that are not what they claim.
+_IRREGULAR = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    OSError,
+    NotImplementedError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
 
 
 def read_npz(path: Path) -> dict[str, NDArray[Any]]:
     """Return the arrays of ``path`` by name, read-only; raise DamagedError for anything irregular."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return {
-                info.filename.removesuffix(".npy"): _read_member(path, archive, info)
-                for info in archive.infolist()
-                if info.filename.endswith(".npy")
-            }
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise DamagedError(path, f"not a readable .npz archive ({error})") from error
+    # An unreadable file raises OSError here; below, an OSError is a seek to an impossible place.
+    with path.open("rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                return {
+                    info.filename.removesuffix(".npy"): _read_member(path, archive, info)
+                    for info in archive.infolist()
+                    if info.filename.endswith(".npy")
+                }
+        except _IRREGULAR as error:
+            raise DamagedError(path, f"not a readable .npz archive ({error})") from error
 
 
 def _read_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
