@@ -1,7 +1,8 @@
-// Python's view of the engine; the only file that knows Python.
+// Python's view of the engine. Only the bindings know Python.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "bindings_index.hpp"
 #include "bindings_ranking.hpp"
 #include "kernels/dispatch.hpp"
 
@@ -9,8 +10,10 @@ namespace py = pybind11;
 
 PYBIND11_MODULE(_core, m) {
     m.doc() = "The native engine of hashnet.";
-    m.def("simd", [] { return std::string(hashnet::simd_name(hashnet::active_simd())); },
-          "Name of the instruction set in use.");
+    m.def(
+        "simd", [] { return std::string(hashnet::simd_name(hashnet::active_simd())); },
+        "Name of the instruction set in use.");
     m.def("available_simd", &hashnet::available_simd, "Instruction sets this machine can run, best first.");
+    bind_index(m);
     bind_ranking(m);
 }

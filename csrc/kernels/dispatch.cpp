@@ -48,8 +48,8 @@ Simd choose() {
         }
     }
     throw std::runtime_error("HASHNET_SIMD=" + std::string(forced == nullptr ? "" : forced) +
-                             " is not available on this machine; choose one of: " +
-                             joined(available_simd()) + ", or unset it");
+                             " is not available on this machine; choose one of: " + joined(available_simd()) +
+                             ", or unset it");
 }
 
 }  // namespace

@@ -1,0 +1,255 @@
+#include "bindings_index.hpp"
+
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "codes.hpp"
+#include "search/flat.hpp"
+#include "search/searcher.hpp"
+#include "storage/builder.hpp"
+#include "storage/checksum.hpp"
+#include "storage/segment.hpp"
+
+namespace py = pybind11;
+
+namespace {
+
+using hashnet::BallArrays;
+using hashnet::CodesView;
+using hashnet::Searcher;
+using hashnet::Segment;
+using Codes = py::array_t<std::uint8_t, py::array::c_style>;
+using Ids = py::array_t<std::int64_t, py::array::c_style>;
+using SegmentPointer = std::shared_ptr<const Segment>;
+
+CodesView view(const Codes& codes) {
+    if (codes.ndim() != 2 || codes.shape(1) < 1 || codes.shape(1) > hashnet::kMaxBits / 8) {
+        throw std::invalid_argument("codes must have shape (n, n_bits / 8) with n_bits from 8 to 1024");
+    }
+    return {codes.data(), static_cast<std::size_t>(codes.shape(0)),
+            static_cast<unsigned>(codes.shape(1)) * 8};
+}
+
+CodesView view(const Codes& codes, unsigned n_bits) {
+    const CodesView seen = view(codes);
+    if (seen.n_bits != n_bits) {
+        throw std::invalid_argument("codes have " + std::to_string(seen.n_bits) + " bits, wanted " +
+                                    std::to_string(n_bits));
+    }
+    return seen;
+}
+
+/// Hands a vector over to numpy without copying it.
+template <class T>
+py::array_t<T> as_array(std::vector<T>&& values) {
+    auto owner = std::make_unique<std::vector<T>>(std::move(values));
+    const auto size = static_cast<py::ssize_t>(owner->size());
+    T* data = owner->data();
+    py::capsule guard(owner.release(), [](void* held) { delete static_cast<std::vector<T>*>(held); });
+    return py::array_t<T>(size, data, guard);
+}
+
+template <class Search>
+py::tuple nearest(CodesView queries, std::uint64_t k, unsigned threads, const Search& search) {
+    if (k == 0 || k > 0x7FFFFFFF) throw std::invalid_argument("k must be from 1 to 2^31 - 1");
+    const auto nq = static_cast<py::ssize_t>(queries.n);
+    py::array_t<std::int32_t> distances({nq, static_cast<py::ssize_t>(k)});
+    py::array_t<std::int64_t> ids({nq, static_cast<py::ssize_t>(k)});
+    std::int32_t* to_distances = distances.mutable_data();
+    std::int64_t* to_ids = ids.mutable_data();
+    {
+        const py::gil_scoped_release released;
+        search.nearest(queries, k, threads, to_distances, to_ids);
+    }
+    return py::make_tuple(std::move(distances), std::move(ids));
+}
+
+template <class Search>
+py::tuple balls(CodesView queries, unsigned radius, unsigned threads, const Search& search) {
+    BallArrays found;
+    {
+        const py::gil_scoped_release released;
+        found = search.balls(queries, radius, threads);
+    }
+    return py::make_tuple(as_array(std::move(found.offsets)), as_array(std::move(found.distances)),
+                          as_array(std::move(found.ids)));
+}
+
+SegmentPointer build(const Codes& codes, const Ids& ids, const std::string& path, unsigned threads) {
+    const CodesView seen = view(codes);
+    if (seen.n == 0 || seen.n > hashnet::kMaxSegmentRows) {
+        throw std::invalid_argument("a segment holds from 1 to " + std::to_string(hashnet::kMaxSegmentRows) +
+                                    " codes, got " + std::to_string(seen.n));
+    }
+    if (ids.ndim() != 1 || static_cast<std::size_t>(ids.shape(0)) != seen.n) {
+        throw std::invalid_argument("ids must have shape (n,), one for each code");
+    }
+    const std::int64_t* id_data = ids.data();
+    const py::gil_scoped_release released;
+    hashnet::Image image = hashnet::build_segment(seen, id_data, path, threads);
+    if (!path.empty()) image = hashnet::Image::map_file(path);
+    return std::make_shared<const Segment>(std::move(image), hashnet::Verify::kHeader);
+}
+
+SegmentPointer open(const std::string& path, bool copy, bool verify) {
+    const py::gil_scoped_release released;
+    hashnet::Image image = copy ? hashnet::Image::read_file(path) : hashnet::Image::map_file(path);
+    return std::make_shared<const Segment>(std::move(image),
+                                           verify ? hashnet::Verify::kAll : hashnet::Verify::kHeader);
+}
+
+py::tuple export_rows(const Segment& segment) {
+    const auto n = static_cast<py::ssize_t>(segment.n_rows());
+    const unsigned n_bytes = segment.n_bits() / 8;
+    Codes codes({n, static_cast<py::ssize_t>(n_bytes)});
+    Ids ids(n);
+    std::uint8_t* to_codes = codes.mutable_data();
+    std::int64_t* to_ids = ids.mutable_data();
+    {
+        const py::gil_scoped_release released;
+        std::array<std::uint64_t, hashnet::kMaxWords> words{};
+        for (std::uint32_t position = 0; position < segment.n_distinct(); ++position) {
+            segment.code_at(position, words.data());
+            const Segment::Run run = segment.run_at(position);
+            for (std::uint32_t row = run.first; row < run.last; ++row) {
+                hashnet::store_words(words.data(), segment.n_bits(), to_codes + std::size_t{row} * n_bytes);
+                to_ids[row] = segment.id_at(row);
+            }
+        }
+    }
+    return py::make_tuple(std::move(codes), std::move(ids));
+}
+
+Ids row_ids(const Segment& segment) {
+    Ids ids(static_cast<py::ssize_t>(segment.n_rows()));
+    std::int64_t* to = ids.mutable_data();
+    const py::gil_scoped_release released;
+    for (std::uint32_t row = 0; row < segment.n_rows(); ++row) to[row] = segment.id_at(row);
+    return ids;
+}
+
+py::list describe_tables(const Segment& segment) {
+    py::list tables;
+    for (const hashnet::Table& table : segment.tables()) {
+        py::dict one;
+        one["start"] = table.layout.start;
+        one["substring_bits"] = table.layout.substring_bits;
+        one["directory_bits"] = table.layout.directory_bits;
+        one["residue_bytes"] = table.layout.planes;
+        one["mean_bucket"] = std::vector<float>(table.mean_bucket.begin(), table.mean_bucket.end());
+        tables.append(std::move(one));
+    }
+    return tables;
+}
+
+py::list explain(const Searcher& searcher, const Codes& query, std::uint64_t k, unsigned radius) {
+    const CodesView seen = view(query);
+    if (seen.n != 1) throw std::invalid_argument("explain takes one query");
+    std::vector<hashnet::SegmentReport> reports;
+    {
+        const py::gil_scoped_release released;
+        reports = searcher.explain(seen.data, seen.n_bits, k, radius);
+    }
+    py::list out;
+    for (const hashnet::SegmentReport& report : reports) {
+        py::dict one;
+        one["scan"] = report.plan.scan;
+        one["radii"] = report.plan.radii;
+        one["expected_probes"] = report.plan.expected_probes;
+        one["expected_candidates"] = report.plan.expected_candidates;
+        one["expected_probing_us"] = report.plan.probing_ns / 1000;
+        one["expected_scan_us"] = report.plan.scan_ns / 1000;
+        one["probes"] = report.counters.probes;
+        one["candidates"] = report.counters.candidates;
+        one["verified"] = report.counters.verified;
+        one["matches"] = report.counters.matches;
+        one["us"] = report.ns / 1000;
+        out.append(std::move(one));
+    }
+    return out;
+}
+
+void translate(std::exception_ptr thrown) {
+    try {
+        if (thrown) std::rethrow_exception(thrown);
+    } catch (const std::system_error& error) {
+        // As OSError, so that Python sees ENOSPC, ENOENT and EACCES as what they are.
+        const py::object arguments = py::make_tuple(error.code().value(), error.what());
+        PyErr_SetObject(PyExc_OSError, arguments.ptr());
+    }
+}
+
+}  // namespace
+
+void bind_index(py::module_& m) {
+    py::register_exception<hashnet::DamagedSegment>(m, "DamagedSegment", PyExc_RuntimeError);
+    py::register_exception_translator(&translate);
+    m.attr("MAX_SEGMENT_ROWS") = hashnet::kMaxSegmentRows;
+
+    py::class_<Segment, std::shared_ptr<Segment>>(m, "Segment", "An immutable part of an index.")
+        .def_static("build", &build, py::arg("codes").noconvert(), py::arg("ids").noconvert(),
+                    py::arg("path"), py::arg("threads"),
+                    "Builds a segment, in memory if path is empty, else as a durable new file.")
+        .def_static("open", &open, py::arg("path"), py::arg("copy"), py::arg("verify"),
+                    "Maps (or reads) a segment file; raises DamagedSegment or OSError.")
+        .def_property_readonly("n_bits", &Segment::n_bits)
+        .def_property_readonly("n_rows", &Segment::n_rows)
+        .def_property_readonly("n_distinct", &Segment::n_distinct)
+        .def_property_readonly("size", &Segment::size, "Bytes of the image.")
+        .def_property_readonly("residue_form", &Segment::residue_form)
+        .def_property_readonly("tables", &describe_tables)
+        .def("verify", &Segment::verify, py::call_guard<py::gil_scoped_release>(),
+             "Compares every section with its checksum.")
+        .def("export_rows", &export_rows, "(codes, ids) in the order of table 0.")
+        .def("row_ids", &row_ids, "Ids in the order of table 0.");
+
+    py::class_<Searcher>(m, "Searcher", "Searches a list of segments.")
+        .def(py::init([](const std::vector<std::shared_ptr<Segment>>& segments) {
+            return std::make_unique<Searcher>(std::vector<SegmentPointer>(segments.begin(), segments.end()));
+        }))
+        .def_property_readonly("n_rows", &Searcher::n_rows)
+        .def(
+            "search",
+            [](const Searcher& self, const Codes& queries, std::uint64_t k, unsigned threads) {
+                return nearest(view(queries), k, threads, self);
+            },
+            py::arg("queries").noconvert(), py::arg("k"), py::arg("threads"))
+        .def(
+            "search_radius",
+            [](const Searcher& self, const Codes& queries, unsigned radius, unsigned threads) {
+                return balls(view(queries), radius, threads, self);
+            },
+            py::arg("queries").noconvert(), py::arg("radius"), py::arg("threads"))
+        .def("explain", &explain, py::arg("query").noconvert(), py::arg("k"), py::arg("radius"));
+
+    m.def(
+        "scan_search",
+        [](const Codes& codes, const Codes& queries, std::uint64_t k, unsigned threads) {
+            const CodesView database = view(codes);
+            return nearest(view(queries, database.n_bits), k, threads, hashnet::FlatCodes(database));
+        },
+        py::arg("codes").noconvert(), py::arg("queries").noconvert(), py::arg("k"), py::arg("threads"),
+        "Linear scan for the k nearest rows of codes.");
+    m.def(
+        "scan_radius",
+        [](const Codes& codes, const Codes& queries, unsigned radius, unsigned threads) {
+            const CodesView database = view(codes);
+            return balls(view(queries, database.n_bits), radius, threads, hashnet::FlatCodes(database));
+        },
+        py::arg("codes").noconvert(), py::arg("queries").noconvert(), py::arg("radius"), py::arg("threads"),
+        "Linear scan for all rows of codes within a radius.");
+    m.def(
+        "crc32c",
+        [](const py::buffer& buffer) {
+            const py::buffer_info info = buffer.request();
+            return hashnet::crc32c(info.ptr, static_cast<std::size_t>(info.size * info.itemsize));
+        },
+        py::arg("data"), "CRC-32C of a buffer.");
+}

@@ -1,0 +1,6 @@
+// Python's view of segments, searches and linear scans.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+void bind_index(pybind11::module_& m);

@@ -1,0 +1,56 @@
+// Many queries over many segments on many threads; every answer ascending (distance, id).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "codes.hpp"
+#include "search/plan.hpp"
+#include "search/segment_search.hpp"
+#include "storage/segment.hpp"
+
+namespace hashnet {
+
+/// Hamming balls as compressed sparse rows: query q owns [offsets[q], offsets[q + 1]).
+struct BallArrays {
+    std::vector<std::int64_t> offsets;
+    std::vector<std::int32_t> distances;
+    std::vector<std::int64_t> ids;
+};
+
+/// What one query did in one segment.
+struct SegmentReport {
+    Plan plan;
+    SearchCounters counters;
+    double ns = 0;
+};
+
+/// Id and distance of a neighbour that does not exist, because there are fewer than k rows.
+inline constexpr std::int64_t kPadId = -1;
+inline constexpr std::int32_t kPadDistance = 0x7FFFFFFF;
+
+/// Read-only view of segments of equal n_bits; safe to use from many threads at once.
+class Searcher {
+  public:
+    explicit Searcher(std::vector<std::shared_ptr<const Segment>> segments);
+
+    std::uint64_t n_rows() const { return n_rows_; }
+
+    /// Writes `queries.n` rows of `k` neighbours; rows that do not exist become pads.
+    void nearest(CodesView queries, std::uint64_t k, unsigned threads, std::int32_t* distances,
+                 std::int64_t* ids) const;
+
+    BallArrays balls(CodesView queries, unsigned radius, unsigned threads) const;
+
+    /// Runs one query and tells, segment by segment, what was planned and what happened. k = 0 asks for
+    /// a radius search.
+    std::vector<SegmentReport> explain(const std::uint8_t* query, unsigned n_bits, std::uint64_t k,
+                                       unsigned radius) const;
+
+  private:
+    std::vector<std::shared_ptr<const Segment>> segments_;
+    std::uint64_t n_rows_ = 0;
+};
+
+}  // namespace hashnet

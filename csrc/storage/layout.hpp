@@ -1,0 +1,32 @@
+// How a segment cuts its codes into substrings, and which form its tables take.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace hashnet {
+
+/// One table: its substring is `substring_bits` bits from bit `start`; its directory is addressed by
+/// the `directory_bits` >= substring_bits bits from there, around the end of the code; the `planes`
+/// bytes of residue that an entry stores follow them.
+struct TableLayout {
+    unsigned start = 0;
+    unsigned substring_bits = 0;
+    unsigned directory_bits = 0;
+    unsigned planes = 0;
+};
+
+struct Layout {
+    /// Residue form: directory and residue together are the whole code, and table 0 is the code store.
+    /// Otherwise codes lie as rows beside the tables, and a residue is a signature of the code.
+    bool residue_form = true;
+    std::vector<TableLayout> tables;
+};
+
+/// The widest directory address a table may have.
+inline constexpr unsigned kMaxDirectoryBits = 28;
+
+/// The one place where the layout of a segment is decided.
+Layout choose_layout(unsigned n_bits, std::uint64_t n_distinct);
+
+}  // namespace hashnet
