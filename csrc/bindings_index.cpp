@@ -202,6 +202,7 @@ void bind_index(py::module_& m) {
         .def_property_readonly("n_bits", &Segment::n_bits)
         .def_property_readonly("n_rows", &Segment::n_rows)
         .def_property_readonly("n_distinct", &Segment::n_distinct)
+        .def_property_readonly("checksum", &Segment::checksum, "CRC-32C that identifies the content.")
         .def_property_readonly("size", &Segment::size, "Bytes of the image.")
         .def_property_readonly("residue_form", &Segment::residue_form)
         .def_property_readonly("tables", &describe_tables)

@@ -1,4 +1,90 @@
-"""Types of the native engine (csrc/bindings.cpp)."""
+"""Types of the native engine (csrc/bindings*.cpp). Arguments are checked by the callers in Python."""
+
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_SEGMENT_ROWS: int
+
+class DamagedSegment(RuntimeError): ...
+
+class TableDict(TypedDict):
+    start: int
+    substring_bits: int
+    directory_bits: int
+    residue_bytes: int
+    mean_bucket: list[float]
+
+class ReportDict(TypedDict):
+    scan: bool
+    radii: list[int]
+    expected_probes: float
+    expected_candidates: float
+    expected_probing_us: float
+    expected_scan_us: float
+    probes: int
+    candidates: int
+    verified: int
+    matches: int
+    us: float
+
+class Segment:
+    @staticmethod
+    def build(codes: NDArray[np.uint8], ids: NDArray[np.int64], path: str, threads: int) -> Segment: ...
+    @staticmethod
+    def open(path: str, copy: bool, verify: bool) -> Segment: ...
+    @property
+    def n_bits(self) -> int: ...
+    @property
+    def n_rows(self) -> int: ...
+    @property
+    def n_distinct(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def checksum(self) -> int: ...
+    @property
+    def residue_form(self) -> bool: ...
+    @property
+    def tables(self) -> list[TableDict]: ...
+    def verify(self) -> None: ...
+    def export_rows(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]: ...
+    def row_ids(self) -> NDArray[np.int64]: ...
+
+class Searcher:
+    def __init__(self, segments: list[Segment]) -> None: ...
+    @property
+    def n_rows(self) -> int: ...
+    def search(
+        self, queries: NDArray[np.uint8], k: int, threads: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]: ...
+    def search_radius(
+        self, queries: NDArray[np.uint8], radius: int, threads: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]: ...
+    def explain(self, query: NDArray[np.uint8], k: int, radius: int) -> list[ReportDict]: ...
 
 def simd() -> str: ...
 def available_simd() -> list[str]: ...
+def scan_search(
+    codes: NDArray[np.uint8], queries: NDArray[np.uint8], k: int, threads: int
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]: ...
+def scan_radius(
+    codes: NDArray[np.uint8], queries: NDArray[np.uint8], radius: int, threads: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]: ...
+def crc32c(data: bytes | memoryview | NDArray[Any]) -> int: ...
+def rank(
+    queries: NDArray[np.uint8],
+    query_labels: NDArray[np.uint64],
+    codes: NDArray[np.uint8],
+    labels: NDArray[np.uint64],
+    at: int,
+    threads: int,
+) -> tuple[
+    NDArray[np.uint32],
+    NDArray[np.uint32],
+    NDArray[np.float64],
+    NDArray[np.float64],
+    NDArray[np.int64],
+    NDArray[np.float64],
+]: ...

@@ -60,11 +60,11 @@ Segment::Segment(Image image, Verify verify_what) : image_(std::move(image)) {
     const std::size_t sections_at = tables_at + header.n_tables * sizeof(TableRecord);
     const std::size_t records_end = sections_at + header.n_sections * sizeof(SectionRecord);
     if (records_end > image_.size()) throw damaged("truncated inside its section table");
-    const std::uint32_t stored = header.checksum;
+    checksum_ = header.checksum;
     header.checksum = 0;
     std::uint32_t computed = crc32c(&header, sizeof(header));
     computed = crc32c(bytes + tables_at, records_end - tables_at, computed);
-    if (computed != stored) throw damaged("checksum of the header differs");
+    if (computed != checksum_) throw damaged("checksum of the header differs");
     if (header.n_bits % 8 != 0 || header.n_bits < 8 || header.n_bits > kMaxBits)
         throw damaged("impossible n_bits");
     if (header.n_rows == 0 || header.n_rows >= UINT32_MAX || header.n_distinct == 0 ||

@@ -60,6 +60,8 @@ class Segment {
     std::uint32_t n_rows() const { return n_rows_; }
     std::uint32_t n_distinct() const { return n_distinct_; }
     std::size_t size() const { return image_.size(); }
+    /// CRC-32C of the header, which holds the checksums of all sections: it identifies the content.
+    std::uint32_t checksum() const { return checksum_; }
     const Image& image() const { return image_; }
 
     bool residue_form() const { return rows_ == nullptr; }
@@ -102,6 +104,7 @@ class Segment {
     unsigned n_bits_ = 0;
     std::uint32_t n_rows_ = 0;
     std::uint32_t n_distinct_ = 0;
+    std::uint32_t checksum_ = 0;
     std::vector<Section> sections_;
     std::vector<Table> tables_;
     const std::uint32_t* ids32_ = nullptr;

@@ -1,0 +1,44 @@
+"""Checks of what a search is asked, one wording for every kind of index."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+
+def check_k(k: object, n: int, *, pad: bool) -> int:
+    """Return ``k`` if 1 <= k <= n (or any k >= 1 with ``pad``), else raise TypeError or ValueError."""
+    if isinstance(k, bool) or not isinstance(k, int | np.integer):
+        raise TypeError(f"k must be an int, got {type(k).__name__}")
+    if k < 1:
+        raise ValueError(f"k must be at least 1, got {k}")
+    if k > np.iinfo(np.int32).max:
+        raise ValueError(f"k must be at most 2**31 - 1, got {k}")
+    if k > n and not pad:
+        raise ValueError(
+            f"k must be at most the number of codes, got k={k} for {n} codes; ask for fewer, or pass "
+            "pad=True to have missing neighbours marked by id -1"
+        )
+    return int(k)
+
+
+def check_radius(radius: object, n_bits: int) -> int:
+    """Return ``radius`` if 0 <= radius <= n_bits, else raise TypeError or ValueError."""
+    if isinstance(radius, bool) or not isinstance(radius, int | np.integer):
+        raise TypeError(f"radius must be an int, got {type(radius).__name__}")
+    if not 0 <= radius <= n_bits:
+        raise ValueError(f"radius must be from 0 to n_bits={n_bits} (it is inclusive), got {radius}")
+    return int(radius)
+
+
+def check_threads(threads: int | None, n_queries: int | None = None) -> int:
+    """Return ``threads``, by default all cores that the process may use."""
+    if threads is None:
+        # A thread is started for each call; one query never needs a second.
+        return 1 if n_queries == 1 else len(os.sched_getaffinity(0))
+    if isinstance(threads, bool) or not isinstance(threads, int):
+        raise TypeError(f"threads must be an int, got {type(threads).__name__}")
+    if threads < 1:
+        raise ValueError(f"threads must be at least 1, got {threads}")
+    return threads
