@@ -91,7 +91,10 @@ def rank(
     if len(parts) == 1:
         return parts[0]
     return Ranking(
-        *(np.concatenate([part[i] for part in parts]) for i in range(4)),
+        all=np.concatenate([part.all for part in parts]),
+        relevant=np.concatenate([part.relevant for part in parts]),
+        average_precision=np.concatenate([part.average_precision for part in parts]),
+        tie_aware=np.concatenate([part.tie_aware for part in parts]),
         hits=np.sum([part.hits for part in parts], axis=0),
         expected_hits=np.sum([part.expected_hits for part in parts], axis=0),
     )
