@@ -1,0 +1,62 @@
+"""One shard as a Ray actor: it opens its part of an index and answers; it decides nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import ray
+
+from hashnet.codes import Codes, Ids
+from hashnet.errors import DamagedError
+from hashnet.index import Index, open_index
+from hashnet.results import Balls, Neighbors
+
+
+@ray.remote(max_restarts=0)
+class ShardActor:
+    """Holds one shard. It is not restarted by Ray: a new process would come back without its part."""
+
+    def __init__(self, *, threads: int) -> None:
+        self._threads = threads
+        self._index: Index | None = None
+
+    def open(self, path: str, segments: list[int]) -> int | tuple[str, str]:
+        """Map the given segments of the index at ``path``; return the number of codes.
+
+        Damage is returned as (path, reason): DamagedError takes two arguments, and an exception that crosses
+        processes is rebuilt from its message alone.
+        """
+        try:
+            self._index = open_index(Path(path), segments=segments)
+        except DamagedError as error:
+            return str(error.path), error.reason
+        return len(self._index)
+
+    def load(self, codes: Codes, ids: Ids, n_bits: int) -> int:
+        """Keep the given codes in memory; return their number."""
+        self._index = Index.in_memory(n_bits=n_bits)
+        self._index.add(codes, ids=ids)
+        return len(self._index)
+
+    def search(self, queries: Codes, k: int) -> Neighbors:
+        """Return the ``k`` nearest of this shard, padded where it holds fewer."""
+        return self._part().search(queries, k, threads=self._threads, pad=True)
+
+    def search_radius(self, queries: Codes, radius: int) -> Balls:
+        """Return the balls of this shard."""
+        return self._part().search_radius(queries, radius, threads=self._threads)
+
+    def keys_of(self, ids: Ids) -> Sequence[str | None]:
+        """Return the source keys of those ids that this shard holds, None for the others."""
+        return self._part().keys_of(ids)
+
+    def process_id(self) -> int:
+        """Return the process id, for logs and tests."""
+        return os.getpid()
+
+    def _part(self) -> Index:
+        if self._index is None:
+            raise RuntimeError("the shard has no part yet; call open or load first")
+        return self._index
