@@ -189,7 +189,7 @@ void translate(std::exception_ptr thrown) {
 }  // namespace
 
 void bind_index(py::module_& m) {
-    py::register_exception<hashnet::DamagedSegment>(m, "DamagedSegment", PyExc_RuntimeError);
+    py::register_exception<hashnet::DamagedSegment>(m, "DamagedSegmentError", PyExc_RuntimeError);
     py::register_exception_translator(&translate);
     m.attr("MAX_SEGMENT_ROWS") = hashnet::kMaxSegmentRows;
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 MAX_SEGMENT_ROWS: int
 
-class DamagedSegment(RuntimeError): ...
+class DamagedSegmentError(RuntimeError): ...
 
 class TableDict(TypedDict):
     start: int
