@@ -12,7 +12,7 @@ import ray
 from hashnet.codes import Codes, Ids, check_codes, check_ids, check_n_bits
 from hashnet.errors import DamagedError, FingerprintError, HashnetError
 from hashnet.index import open_index
-from hashnet.index.index import check_k, check_radius
+from hashnet.index.arguments import check_k, check_radius
 from hashnet.results import Balls, Neighbors
 
 from .cluster import ensure_ray
@@ -275,7 +275,8 @@ def _collect(refs: list[Any], *, timeout_s: float | None) -> tuple[list[Any], di
         try:
             answers.append(ray.get(ref))
         except ray.exceptions.RayTaskError as error:
-            raise (error.cause if isinstance(error.cause, Exception) else error) from None
+            cause = getattr(error, "cause", None)
+            raise (cause if isinstance(cause, Exception) else error) from None
         except ray.exceptions.RayError as error:
             missing[shard] = f"its process is gone: {type(error).__name__}"
     return answers, missing
