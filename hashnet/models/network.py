@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from hashnet.codes import check_n_bits
 from hashnet.models.backbones import backbone_info, build_backbone
@@ -61,12 +62,17 @@ class NetworkConfig:
 
 
 class HashHead(nn.Module):
-    """Features to z: a fixed affine standardisation, optionally a hidden layer, and the hash layer."""
+    """Features to z: a fixed affine standardisation, optionally a hidden layer, and the hash layer.
+
+    ``dropout`` leaves out that share of features and hidden units in training; it is set by the trainer
+    and no part of the architecture, since it changes nothing in evaluation mode.
+    """
 
     def __init__(self, n_features: int, n_bits: int, *, hidden: int = 0) -> None:
         super().__init__()
         self.shift = nn.Buffer(torch.zeros(n_features))
         self.scale = nn.Buffer(torch.ones(n_features))
+        self.dropout = 0.0
         self.hidden = nn.Linear(n_features, hidden) if hidden else None
         self.hash_layer = nn.Linear(hidden or n_features, n_bits)
         nn.init.normal_(self.hash_layer.weight, std=HASH_INIT_STD)
@@ -85,11 +91,14 @@ class HashHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return z ``(n, n_bits)``, whose sign is the code."""
-        x = (features - self.shift) * self.scale
+        x = self._drop((features - self.shift) * self.scale)
         if self.hidden is not None:
-            x = torch.relu(self.hidden(x))
+            x = self._drop(torch.relu(self.hidden(x)))
         z: Tensor = self.hash_layer(x)
         return z
+
+    def _drop(self, x: Tensor) -> Tensor:
+        return functional.dropout(x, self.dropout, self.training) if self.dropout else x
 
 
 class HashNetwork(nn.Module):

@@ -1,1 +1,9 @@
-""""""
+"""Training: the settings, the continuation, the trainer, and checkpoints that resume exactly."""
+
+from hashnet.training.config import TrainConfig
+from hashnet.training.diagnostics import StageMetrics
+from hashnet.training.features import extract_features
+from hashnet.training.inputs import FeatureInputs
+from hashnet.training.trainer import TrainResult, train
+
+__all__ = ["FeatureInputs", "StageMetrics", "TrainConfig", "TrainResult", "extract_features", "train"]

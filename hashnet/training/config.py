@@ -1,0 +1,164 @@
+"""Settings of a training run: a frozen dataclass whose defaults run, and what the open ones become."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from hashnet.codes import check_n_bits
+from hashnet.models import backbone_info
+from hashnet.training.schedule import betas
+
+Augment = Literal["none", "shift", "flip"]
+Optimizer = Literal["adam", "sgd"]
+
+# Where a run is made, not what comes out of it: a run may be resumed with these changed.
+_NOT_PART_OF_THE_RESULT = ("checkpoint_every", "device")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What to train and how; ``None`` means what suits backbone, weights and mode (see ``resolved``).
+
+    ``weights`` is "torchvision", a .safetensors or .pth file, or None. ``freeze_backbone`` computes the
+    features once and trains only the head. ``image_size`` is in pixels, ``hidden`` the width of a ReLU
+    layer before the hash layer (0 for none), ``dropout`` the share of its units left out in training.
+    ``augment`` is "none", "shift" (up to an eighth of the side) or "flip" (shift and mirror).
+
+    beta grows from 1 to ``beta_max`` over all stages but the last, which has ``beta_final``. ``lr`` is that
+    of the head; the backbone's is ``lr * backbone_lr_factor`` (a tenth in the authors' code).
+    ``lr_decay`` "cosine" ends at 0.
+    ``weighted=False`` is HashNet-W. ``amp`` computes in bfloat16 on a CUDA device.
+    """
+
+    backbone: str = "small_cnn"
+    n_bits: int = 32
+    weights: str | None = None
+    freeze_backbone: bool = False
+    same_padding: bool = False
+    freeze_norm: bool | None = None
+    hidden: int | None = None
+    dropout: float | None = None
+    image_size: int | None = None
+    augment: Augment | None = None
+    stages: int = 10
+    beta_max: float = 64.0
+    beta_final: float = 1e4
+    iterations: int | None = None
+    batch_size: int | None = None
+    optimizer: Optimizer = "adam"
+    lr: float | None = None
+    lr_decay: Literal["cosine", "none"] = "cosine"
+    backbone_lr_factor: float | None = None
+    weight_decay: float | None = None
+    alpha: float | None = None
+    weighted: bool = True
+    seed: int = 0
+    amp: bool = True
+    device: str = "auto"
+    checkpoint_every: int = 100
+    max_error_rate: float = 0.05
+
+    def __post_init__(self) -> None:
+        backbone_info(self.backbone)
+        check_n_bits(self.n_bits)
+        for name in ("stages", "iterations", "checkpoint_every", "image_size"):
+            self._require(name, lambda value: value >= 1, ">= 1")
+        self._require("batch_size", lambda value: value >= 2, ">= 2, a loss needs pairs")
+        betas(self.stages, beta_max=self.beta_max, beta_final=self.beta_final)
+        for name in ("lr", "alpha"):
+            self._require(name, lambda value: 0 < value < float("inf"), "positive and finite")
+        for name in ("hidden", "weight_decay", "backbone_lr_factor", "seed"):
+            self._require(name, lambda value: value >= 0, ">= 0")
+        for name in ("dropout", "max_error_rate"):
+            self._require(name, lambda value: 0 <= value <= 1, "from 0 to 1")
+        self._require("augment", lambda value: value in ("none", "shift", "flip"), "none, shift or flip")
+        self._require("optimizer", lambda value: value in ("adam", "sgd"), "adam or sgd")
+        self._require("lr_decay", lambda value: value in ("cosine", "none"), "cosine or none")
+        if self.freeze_backbone and self.augment not in (None, "none"):
+            raise ValueError(
+                f"augment must be none with freeze_backbone, got {self.augment!r}: "
+                "the features are computed once; leave it out or train the whole network"
+            )
+        if self.dropout and self.hidden == 0:
+            raise ValueError(f"dropout {self.dropout} needs a hidden layer, got hidden=0; give a width")
+        smallest = backbone_info(self.backbone).min_image_size
+        if self.image_size is not None and self.image_size < smallest:
+            raise ValueError(
+                f"image_size must be >= {smallest} for {self.backbone}, got {self.image_size}; "
+                "take a larger size (images are resized) or another backbone"
+            )
+
+    def _require(self, name: str, holds: Any, rule: str) -> None:
+        value = getattr(self, name)
+        if value is not None and not holds(value):
+            raise ValueError(f"{name} must be {rule}, got {value!r}")
+
+    def resolved(self, *, image_side: int, n_images: int) -> TrainConfig:
+        """Return the settings with every None filled; ``image_side`` is that of the first image."""
+        info = backbone_info(self.backbone)
+        small = self.backbone == "small_cnn"
+        size = min(max(image_side, info.min_image_size), 64) if small else info.image_size
+        if self.freeze_backbone:
+            defaults: dict[str, Any] = FROZEN_DEFAULTS
+        elif small:
+            defaults = SMALL_DEFAULTS
+        else:
+            defaults = WHOLE_DEFAULTS
+        defaults = defaults | {
+            "image_size": size,
+            "alpha": 10.0 / self.n_bits,
+            # Weights made elsewhere carry statistics that small batches would spoil.
+            "freeze_norm": self.freeze_backbone or self.weights is not None,
+        }
+        if not self.freeze_backbone:
+            epoch = max(1, n_images // (self.batch_size or defaults["batch_size"]))
+            defaults["iterations"] = min(max(20 * epoch, 250), 5000)
+        filled = {name: value for name, value in defaults.items() if getattr(self, name) is None}
+        if filled.get("dropout") and (self.hidden == 0 or not (self.hidden or filled.get("hidden"))):
+            filled["dropout"] = 0.0
+        return replace(self, **filled)
+
+    def identity(self) -> dict[str, Any]:
+        """Return, as plain JSON values, the settings that the result depends on."""
+        values = {k: v for k, v in asdict(self).items() if k not in _NOT_PART_OF_THE_RESULT}
+        if self.weights not in (None, "torchvision"):
+            values["weights"] = Path(str(self.weights)).name
+        return values
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Return the names of all settings."""
+        return tuple(field.name for field in fields(cls))
+
+
+# Chosen on a validation part of the Tiny-ImageNet-100 training images (frozen MobileNetV2, 48 bits).
+FROZEN_DEFAULTS: dict[str, Any] = {
+    "hidden": 1024,
+    "dropout": 0.5,
+    "augment": "none",
+    "iterations": 2000,
+    "batch_size": 256,
+    "lr": 3e-4,
+    "backbone_lr_factor": 0.0,
+    "weight_decay": 0.0,
+}
+SMALL_DEFAULTS: dict[str, Any] = {
+    "hidden": 0,
+    "dropout": 0.0,
+    "augment": "shift",
+    "batch_size": 128,
+    "lr": 1e-3,
+    "backbone_lr_factor": 1.0,
+    "weight_decay": 0.0,
+}
+WHOLE_DEFAULTS: dict[str, Any] = {
+    "hidden": 0,
+    "dropout": 0.0,
+    "augment": "flip",
+    "batch_size": 64,
+    "lr": 1e-3,
+    "backbone_lr_factor": 0.1,
+    "weight_decay": 0.0,
+}
