@@ -3,6 +3,15 @@
 from hashnet.evaluation.bits import BitStatistics, bit_statistics, count_distinct
 from hashnet.evaluation.crosscheck import Comparison, CrosscheckReport, Mismatch, crosscheck
 from hashnet.evaluation.evaluate import Evaluation, evaluate
+from hashnet.evaluation.figures import (
+    distance_figure,
+    gap_figure,
+    latency_figure,
+    loss_figure,
+    precision_at_figure,
+    precision_recall_figure,
+    tsne_figure,
+)
 from hashnet.evaluation.metrics import (
     PrecisionRecall,
     empty_balls,
@@ -14,26 +23,39 @@ from hashnet.evaluation.metrics import (
     recall_within,
 )
 from hashnet.evaluation.ranking import Ranking, pack_labels, rank
+from hashnet.evaluation.report import Page
+from hashnet.evaluation.retrieval_grid import GridItem, GridRow, retrieval_grid
 
 __all__ = [
     "BitStatistics",
     "Comparison",
     "CrosscheckReport",
     "Evaluation",
+    "GridItem",
+    "GridRow",
     "Mismatch",
+    "Page",
     "PrecisionRecall",
     "Ranking",
     "bit_statistics",
     "count_distinct",
     "crosscheck",
+    "distance_figure",
     "empty_balls",
     "evaluate",
+    "gap_figure",
+    "latency_figure",
+    "loss_figure",
     "mean_average_precision",
     "pack_labels",
     "precision_at",
+    "precision_at_figure",
     "precision_recall",
+    "precision_recall_figure",
     "precision_within",
     "rank",
     "recall_at",
     "recall_within",
+    "retrieval_grid",
+    "tsne_figure",
 ]

@@ -1,0 +1,80 @@
+"""Query images beside their nearest neighbours, as HTML: right and wrong told by colour, line and sign."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+# Twice the shown size, for screens with two pixels a point.
+MAX_SIDE = 192
+
+
+@dataclass(frozen=True)
+class GridItem:
+    """An image with its caption (key, distance); ``relevant`` None where nobody knows."""
+
+    image: Image.Image
+    caption: str
+    relevant: bool | None = None
+
+
+@dataclass(frozen=True)
+class GridRow:
+    """A query and its neighbours, nearest first."""
+
+    query: GridItem
+    neighbours: Sequence[GridItem]
+
+
+def retrieval_grid(rows: Sequence[GridRow]) -> str:
+    """Return the HTML of a grid, for :meth:`hashnet.evaluation.Page.grid`.
+
+    Images are shrunk to 192 pixels and embedded. Relevant neighbours have a solid frame and a tick, others a
+    dashed frame and a cross.
+    """
+    if not rows:
+        raise ValueError("a grid needs at least one row, got none")
+    lines = ['<div class="grid">']
+    for row in rows:
+        lines.append('<div class="row">')
+        lines.append(_cell(row.query, "query"))
+        lines.extend(_cell(item, _state(item.relevant)) for item in row.neighbours)
+        lines.append("</div>")
+    lines.append("</div>")
+    return "\n".join(lines)
+
+
+def _state(relevant: bool | None) -> str:
+    return "unknown" if relevant is None else "right" if relevant else "wrong"
+
+
+def _cell(item: GridItem, state: str) -> str:
+    sign = {"right": "✓ ", "wrong": "✗ ", "query": "query: "}.get(state, "")
+    said = {"right": "relevant", "wrong": "not relevant", "query": "query"}.get(state, "neighbour")
+    alternative = escape(f"{said}: {item.caption}", quote=True)
+    return (
+        f'<figure class="cell {state}"><img src="{data_uri(item.image)}" alt="{alternative}" '
+        f'title="{escape(item.caption, quote=True)}">'
+        f"<figcaption>{sign}{escape(item.caption)}</figcaption></figure>"
+    )
+
+
+def data_uri(image: Image.Image) -> str:
+    """Return a copy of ``image``, at most 192 pixels a side, as a data URI: PNG if small, else JPEG."""
+    picture = image.convert("RGB")
+    picture.thumbnail((MAX_SIDE, MAX_SIDE))
+    small = max(picture.size) <= 64
+    file = io.BytesIO()
+    if small:
+        picture.save(file, format="PNG", optimize=True)
+    else:
+        picture.save(file, format="JPEG", quality=82)
+    kind = "png" if small else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
