@@ -114,6 +114,7 @@ def distance_figure(evaluation: Evaluation) -> str:
 
 def latency_figure(milliseconds: Mapping[str, NDArray[np.float64] | Sequence[float]]) -> str:
     """Return which share of queries was answered within a time, one line for each kind of question."""
+    from matplotlib.ticker import LogLocator
 
     def draw(axes: Any) -> None:
         for i, (name, times) in enumerate(milliseconds.items()):
@@ -121,7 +122,9 @@ def latency_figure(milliseconds: Mapping[str, NDArray[np.float64] | Sequence[flo
             shares = np.arange(1, len(ordered) + 1) / len(ordered)
             axes.step(ordered, shares, where="post", label=name, **_line(i))
         axes.set(xlabel="milliseconds a query", ylabel="share of queries", xscale="log", ylim=(0, 1.02))
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.xaxis.set_minor_formatter(lambda value, _: "")
         _legend(axes, len(milliseconds))
 
     return _figure(draw, "Latency of queries")
@@ -141,6 +144,7 @@ def tsne_figure(
     grey. About 3 seconds for 1000 codes.
     """
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     if len(codes) < 5:
         raise ValueError(f"t-SNE needs at least 5 codes, got {len(codes)}")
@@ -151,9 +155,11 @@ def tsne_figure(
     ones = bits.sum(axis=1)
     distances = np.maximum(ones[:, None] + ones[None, :] - 2 * bits @ bits.T, 0)
     np.fill_diagonal(distances, 0)
-    places = TSNE(
-        metric="precomputed", init="random", perplexity=min(30, (len(rows) - 1) / 3), random_state=seed
-    ).fit_transform(distances)
+    # On so few points threads of OpenMP and BLAS mostly wait for each other: five times on a busy machine.
+    with threadpool_limits(1):
+        places = TSNE(
+            metric="precomputed", init="random", perplexity=min(30, (len(rows) - 1) / 3), random_state=seed
+        ).fit_transform(distances)
     first = np.where(labels[rows].any(axis=1), labels[rows].argmax(axis=1), -1)
     counts = np.bincount(first[first >= 0], minlength=labels.shape[1])
     shown = np.sort(np.argsort(-counts, kind="stable")[: min(16, np.count_nonzero(counts))])
@@ -170,8 +176,14 @@ def tsne_figure(
                 *points.T, s=14, color=COLOURS[i % len(COLOURS)], marker=marker, linewidths=0, label=name
             )
         axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
         axes.legend(
-            loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8, handletextpad=0.2
+            loc="center left",
+            bbox_to_anchor=(1.01, 0.5),
+            frameon=False,
+            fontsize=9,
+            handletextpad=0.2,
+            markerscale=1.4,
         )
 
     return _figure(draw, "t-SNE map of the codes", height=4.2, grid=False)

@@ -47,7 +47,8 @@ pre { background: var(--card); padding: .9rem 1rem; border-radius: .5rem; overfl
   width: max-content; min-width: 100%; }
 .cell { margin: 0; width: 6.4rem; flex: none; font-size: .72rem; line-height: 1.3; }
 .cell img { display: block; width: 6.4rem; height: 6.4rem; object-fit: contain; background: var(--card);
-  border: 3px solid var(--line); border-radius: .3rem; image-rendering: auto; }
+  border: 3px solid var(--line); border-radius: .3rem; }
+.cell.tiny img { image-rendering: pixelated; }
 .cell figcaption { overflow-wrap: anywhere; margin-top: .2rem; }
 .cell.query { margin-right: .9rem; }
 .cell.query img { border: 3px double var(--mark); }

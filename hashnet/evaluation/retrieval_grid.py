@@ -59,8 +59,10 @@ def _cell(item: GridItem, state: str) -> str:
     sign = {"right": "✓ ", "wrong": "✗ ", "query": "query: "}.get(state, "")
     said = {"right": "relevant", "wrong": "not relevant", "query": "query"}.get(state, "neighbour")
     alternative = escape(f"{said}: {item.caption}", quote=True)
+    # Interpolation would blur a picture of a few pixels beyond recognition.
+    size = " tiny" if max(item.image.size) <= 16 else ""
     return (
-        f'<figure class="cell {state}"><img src="{data_uri(item.image)}" alt="{alternative}" '
+        f'<figure class="cell {state}{size}"><img src="{data_uri(item.image)}" alt="{alternative}" '
         f'title="{escape(item.caption, quote=True)}">'
         f"<figcaption>{sign}{escape(item.caption)}</figcaption></figure>"
     )

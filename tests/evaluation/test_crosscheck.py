@@ -78,7 +78,7 @@ def test_multi_hash_is_complete_at_every_radius_it_accepts():
 def test_multi_hash_gets_hashes_that_fit_the_code(n):
     for n_bits in range(8, 1025, 8):
         n_hashes, hash_bits = multi_hash_shape(n_bits, n)
-        assert 1 <= n_hashes
+        assert n_hashes >= 1
         assert n_hashes * hash_bits <= n_bits
         assert hash_bits <= 24
 
