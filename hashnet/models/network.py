@@ -64,8 +64,8 @@ class NetworkConfig:
 class HashHead(nn.Module):
     """Features to z: a fixed affine standardisation, optionally a hidden layer, and the hash layer.
 
-    ``dropout`` leaves out that share of features and hidden units in training; it is set by the trainer
-    and no part of the architecture, since it changes nothing in evaluation mode.
+    ``dropout`` leaves out that share of the hidden units in training; it is set by the trainer and no part
+    of the architecture, since it changes nothing in evaluation mode.
     """
 
     def __init__(self, n_features: int, n_bits: int, *, hidden: int = 0) -> None:
@@ -91,14 +91,11 @@ class HashHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return z ``(n, n_bits)``, whose sign is the code."""
-        x = self._drop((features - self.shift) * self.scale)
+        x = (features - self.shift) * self.scale
         if self.hidden is not None:
-            x = self._drop(torch.relu(self.hidden(x)))
+            x = functional.dropout(torch.relu(self.hidden(x)), self.dropout, self.training)
         z: Tensor = self.hash_layer(x)
         return z
-
-    def _drop(self, x: Tensor) -> Tensor:
-        return functional.dropout(x, self.dropout, self.training) if self.dropout else x
 
 
 class HashNetwork(nn.Module):

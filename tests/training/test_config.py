@@ -1,0 +1,72 @@
+"""Settings: defaults that run, and refusals that name value and rule."""
+
+from __future__ import annotations
+
+import pytest
+
+from hashnet.models import BACKBONES
+from hashnet.training import TrainConfig
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("freeze", [True, False])
+def test_nothing_is_left_open_once_resolved(backbone, freeze):
+    config = TrainConfig(backbone=backbone, freeze_backbone=freeze).resolved(image_side=32, n_images=100)
+    assert [name for name in TrainConfig.names() if getattr(config, name) is None] == ["weights"]
+
+
+def test_what_is_given_is_kept():
+    config = TrainConfig(lr=0.5, iterations=7, batch_size=9, hidden=0).resolved(image_side=8, n_images=100)
+    assert (config.lr, config.iterations, config.batch_size, config.hidden) == (0.5, 7, 9, 0)
+
+
+def test_a_frozen_linear_head_has_no_dropout():
+    config = TrainConfig(backbone="resnet18", freeze_backbone=True, hidden=0)
+    assert config.resolved(image_side=8, n_images=100).dropout == 0
+
+
+def test_alpha_is_ten_over_n_bits():
+    assert TrainConfig(n_bits=40).resolved(image_side=8, n_images=100).alpha == 0.25
+
+
+@pytest.mark.parametrize(("side", "size"), [(4, 8), (28, 28), (500, 64)])
+def test_the_small_cnn_takes_the_size_of_the_images_from_8_to_64(side, size):
+    assert TrainConfig().resolved(image_side=side, n_images=100).image_size == size
+
+
+def test_resolving_twice_changes_nothing():
+    config = TrainConfig().resolved(image_side=8, n_images=100)
+    assert config.resolved(image_side=99, n_images=7) == config
+
+
+@pytest.mark.parametrize(
+    ("settings", "rule"),
+    [
+        ({"backbone": "resnet"}, "alexnet"),
+        ({"n_bits": 12}, "multiple of 8"),
+        ({"stages": 0}, "stages must be >= 1, got 0"),
+        ({"batch_size": 1}, "batch_size must be >= 2"),
+        ({"lr": 0.0}, "lr must be positive"),
+        ({"lr": float("nan")}, "lr must be positive"),
+        ({"beta_max": 0.5}, "beta must grow"),
+        ({"dropout": 1.5}, "dropout must be from 0 to 1"),
+        ({"augment": "mixup"}, "augment must be none, shift or flip"),
+        ({"optimizer": "lbfgs"}, "adam or sgd"),
+        ({"freeze_backbone": True, "augment": "flip"}, "features are computed once"),
+        ({"backbone": "alexnet", "image_size": 32}, "image_size must be >= 63"),
+        ({"dropout": 0.5, "hidden": 0}, "needs a hidden layer"),
+        ({"seed": -1}, "seed must be >= 0"),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_value_and_rule(settings, rule):
+    with pytest.raises(ValueError, match=rule):
+        TrainConfig(**settings)
+
+
+def test_where_a_run_is_made_is_no_part_of_its_identity():
+    assert TrainConfig(device="cpu", checkpoint_every=3).identity() == TrainConfig().identity()
+
+
+def test_every_other_setting_is_part_of_the_identity():
+    missing = set(TrainConfig.names()) - set(TrainConfig().identity())
+    assert missing == {"device", "checkpoint_every"}
