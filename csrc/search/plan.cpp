@@ -11,13 +11,14 @@ namespace {
 // Nanoseconds, measured by benchmarks/bench_planner.py on one core of the development machine; only
 // their ratios matter. A probe reads the directory, a bucket that is not empty costs the start of the
 // kernel and a cache miss, an entry its share of the shuffles.
-constexpr double kProbeNs = 3.0;
-constexpr double kBucketNs = 14.0;
-constexpr double kEntryPlaneNs = 0.045;
-constexpr double kSignatureEntryNs = 0.12;
-constexpr double kScanEntryPlaneNs = 0.05;
-constexpr double kScanRowWordNs = 0.7;
-constexpr double kScanFixedNs = 200.0;
+constexpr double kProbeNs = 6.0;
+constexpr double kBucketNs = 24.0;
+constexpr double kEntryPlaneNs = 0.06;
+constexpr double kRowNs = 18.0;
+constexpr double kScanEntryPlaneNs = 0.033;
+constexpr double kScanRowNs = 0.9;
+constexpr double kScanRowWordNs = 0.1;
+constexpr double kScanFixedNs = 500.0;
 
 double binomial(unsigned n, unsigned k) {
     if (k > n) return 0;
@@ -43,15 +44,15 @@ StepCost step_cost(const Table& table, unsigned e) {
     StepCost cost;
     cost.probes = substring_binomial(table.layout.substring_bits, e);
     cost.candidates = cost.probes * mean;
-    const double entry_ns =
-        kEntryPlaneNs * table.layout.planes + (table.positions != nullptr ? kSignatureEntryNs : 0);
+    // Beyond small radii a signature rejects little, so every row is counted as verified.
+    const double entry_ns = kEntryPlaneNs * table.layout.planes + (table.positions != nullptr ? kRowNs : 0);
     cost.ns = cost.probes * (kProbeNs + std::min(mean, 1.0) * kBucketNs) + cost.candidates * entry_ns;
     return cost;
 }
 
 double scan_cost_ns(const Segment& segment) {
     const double n = segment.n_distinct();
-    if (!segment.residue_form()) return kScanFixedNs + n * segment.n_words() * kScanRowWordNs;
+    if (!segment.residue_form()) return kScanFixedNs + n * (kScanRowNs + segment.n_words() * kScanRowWordNs);
     return kScanFixedNs + n * std::max(segment.tables()[0].layout.planes, 1U) * kScanEntryPlaneNs;
 }
 

@@ -19,6 +19,9 @@ constexpr std::uint32_t kChunkBlocks = kChunkEntries / kBlockEntries;
 // Bytes of a bucket to prefetch; what lies beyond, the hardware's own prefetch follows.
 constexpr std::size_t kPrefetchBytes = 1024;
 
+// Rows of long codes that are verified together.
+constexpr std::size_t kRowsTogether = 32;
+
 void prefetch(const void* address) {
     __builtin_prefetch(address, 0, 3);
 }
@@ -221,6 +224,7 @@ void SegmentSearch::step(unsigned j, unsigned e) {
         empty = fresh.n == 0 ? empty + 1 : 0;
         ++at;
     }
+    verify_rows(j);
 }
 
 void SegmentSearch::resolve_batch(const Table& table, Batch& batch) const {
@@ -238,6 +242,7 @@ void SegmentSearch::resolve_batch(const Table& table, Batch& batch) const {
         const std::uint8_t* last = table.blocks + ((end - 1) / kBlockEntries + 1) * block_bytes;
         const std::uint8_t* stop = std::min(last, first + kPrefetchBytes);
         for (const std::uint8_t* line = first; line < stop; line += 64) prefetch(line);
+        if (table.positions != nullptr) prefetch(table.positions + begin);
     }
 }
 
@@ -257,7 +262,7 @@ void SegmentSearch::scan_batch(unsigned j, unsigned e, const Batch& batch) {
                 if (table.positions == nullptr) {
                     verify_residues(j, e, batch.keys[i], n);
                 } else {
-                    verify_signatures(j, n);
+                    collect_rows(j, n);
                 }
             }
             begin = end;
@@ -285,27 +290,36 @@ void SegmentSearch::verify_residues(unsigned j, unsigned e, std::uint32_t key, s
     }
 }
 
-void SegmentSearch::verify_signatures(unsigned j, std::size_t n) {
+// Rows lie anywhere: they are fetched while the next buckets are compared, and verified together.
+void SegmentSearch::collect_rows(unsigned j, std::size_t n) {
     const Table& table = segment_->tables()[j];
-    const unsigned n_words = segment_->n_words();
-    const std::uint32_t n_distinct = segment_->n_distinct();
-    counters_->verified += n;
+    const std::size_t row_words = segment_->n_words();
+    const std::uint32_t last = segment_->n_distinct() - 1;
     for (std::size_t i = 0; i < n; ++i) {
-        std::uint32_t& position = survivors_[i].position;
-        position = std::min(table.positions[position], n_distinct - 1);
-        prefetch(segment_->rows() + std::size_t{position} * n_words);
+        const std::uint32_t position = std::min(table.positions[survivors_[i].position], last);
+        const std::uint64_t* row = segment_->rows() + position * row_words;
+        prefetch(row);
+        prefetch(row + row_words - 1);
+        rows_on_their_way_.push_back(position);
     }
-    for (std::size_t i = 0; i < n; ++i) {
-        const std::uint64_t* code = segment_->rows() + std::size_t{survivors_[i].position} * n_words;
+    if (rows_on_their_way_.size() >= kRowsTogether) verify_rows(j);
+}
+
+void SegmentSearch::verify_rows(unsigned j) {
+    const unsigned n_words = segment_->n_words();
+    counters_->verified += rows_on_their_way_.size();
+    for (const std::uint32_t position : rows_on_their_way_) {
+        const std::uint64_t* code = segment_->rows() + std::size_t{position} * n_words;
+        if (distance(code, query_, n_words) > bound_->value()) continue;
         std::array<std::uint64_t, kMaxWords> difference;
-        unsigned distance = 0;
+        unsigned d = 0;
         for (unsigned w = 0; w < n_words; ++w) {
             difference[w] = code[w] ^ query_[w];
-            distance += popcount(difference[w]);
+            d += popcount(difference[w]);
         }
-        if (distance > bound_->value() || met_earlier(j, difference.data())) continue;
-        add(0, survivors_[i].position, distance);
+        if (!met_earlier(j, difference.data())) add(0, position, d);
     }
+    rows_on_their_way_.clear();
 }
 
 // A code belongs to the first step that meets it. Table t meets it at step steps_[t][its substring

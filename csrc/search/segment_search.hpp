@@ -68,7 +68,8 @@ class SegmentSearch {
     void resolve_batch(const Table& table, Batch& batch) const;
     void scan_batch(unsigned table, unsigned e, const Batch& batch);
     void verify_residues(unsigned table, unsigned e, std::uint32_t key, std::size_t n);
-    void verify_signatures(unsigned table, std::size_t n);
+    void collect_rows(unsigned table, std::size_t n);
+    void verify_rows(unsigned table);
     void scan_residues();
     void scan_rows();
     bool met_earlier(unsigned table, const std::uint64_t* difference) const;
@@ -89,6 +90,7 @@ class SegmentSearch {
     std::vector<std::array<std::uint16_t, kMaxDirectoryBits + 1>> steps_;
     std::uint16_t n_steps_ = 0;
     std::vector<Survivor> survivors_;
+    std::vector<std::uint32_t> rows_on_their_way_;
     std::vector<Match> matches_;
 };
 

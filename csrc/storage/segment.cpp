@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 
 #include "codes.hpp"
 #include "kernels/residue.hpp"
@@ -194,6 +195,35 @@ void Segment::verify() const {
                                  std::to_string(static_cast<std::uint32_t>(section.kind)) + ", table " +
                                  std::to_string(section.table) + " differs");
         }
+    }
+    verify_structure();
+}
+
+// A checksum proves that nothing changed by accident; a file that was made to mislead has correct ones.
+void Segment::verify_structure() const {
+    const auto require = [](bool holds, const char* what) {
+        if (!holds) throw DamagedSegment(std::string("its ") + what + " contradict each other");
+    };
+    for (const Table& table : tables_) {
+        const std::uint32_t* end = table.directory + table.n_cells();
+        require(table.directory[0] == 0 && *end == n_distinct_ && std::is_sorted(table.directory, end + 1),
+                "directory entries");
+        if (table.positions != nullptr) {
+            const std::uint32_t last = *std::max_element(table.positions, table.positions + n_distinct_);
+            require(last < n_distinct_, "positions");
+        }
+    }
+    if (runs_ != nullptr) {
+        const std::uint32_t* end = runs_ + n_distinct_;
+        const bool ascend = std::adjacent_find(runs_, end + 1, std::greater_equal<>()) == end + 1;
+        require(runs_[0] == 0 && *end == n_rows_ && ascend, "runs");
+    }
+    if (block_cells_ != nullptr) {
+        const std::uint32_t* end = block_cells_ + blocks_for(n_distinct_);
+        require(std::is_sorted(block_cells_, end) && *(end - 1) < tables_[0].n_cells(), "block cells");
+    }
+    if (ids64_ != nullptr) {
+        require(std::all_of(ids64_, ids64_ + n_rows_, [](std::int64_t id) { return id >= 0; }), "ids");
     }
 }
 

@@ -86,11 +86,12 @@ class Segment {
     /// The code at a position of table 0, as words. `position` must be below n_distinct.
     void code_at(std::uint32_t position, std::uint64_t* words) const;
 
-    /// Compares every section with its checksum; throws DamagedSegment.
+    /// Compares every section with its checksum, and the sections with each other; throws DamagedSegment.
     void verify() const;
 
   private:
     void attach_sections();
+    void verify_structure() const;
 
     struct Section {
         SectionKind kind;
