@@ -13,12 +13,20 @@ if __name__ != "hashnet.distributed":
     raise ModuleNotFoundError(f"No module named '{__name__}' here; import hashnet.distributed")
 
 if TYPE_CHECKING:
+    from .cluster import ensure_ray, ray_cluster
+    from .encode import encode_with_ray
     from .gather import Answer
     from .sharded_index import ShardedIndex
 
-__all__ = ["Answer", "ShardedIndex"]
+__all__ = ["Answer", "ShardedIndex", "encode_with_ray", "ensure_ray", "ray_cluster"]
 
-_HOME = {"Answer": "gather", "ShardedIndex": "sharded_index"}
+_HOME = {
+    "Answer": "gather",
+    "ShardedIndex": "sharded_index",
+    "encode_with_ray": "encode",
+    "ensure_ray": "cluster",
+    "ray_cluster": "cluster",
+}
 
 
 def __getattr__(name: str) -> Any:

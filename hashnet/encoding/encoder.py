@@ -57,7 +57,7 @@ class Encoder:
         self.model = model
         self.device = torch.device(device)
         self.threads = torch.get_num_threads() if threads is None else threads
-        self.batch_size = CPU_BATCH if self.device.type == "cpu" else GPU_BATCH
+        self.batch_size = batch_size_on(device)
         self._network = model.network.to(self.device).eval()
         # Batches share one accelerator; on the CPU each thread computes its own.
         self._turn = None if self.device.type == "cpu" else Lock()
@@ -163,6 +163,11 @@ class Encoder:
             pool.shutdown(cancel_futures=True)
             # A part of the setting (that of MKL) belongs to the process.
             torch.set_num_threads(before)
+
+
+def batch_size_on(device: str) -> int:
+    """Return the one batch size that encoders on ``device`` compute with."""
+    return CPU_BATCH if torch.device(device).type == "cpu" else GPU_BATCH
 
 
 def as_rgb(images: Any) -> list[Image.Image]:
