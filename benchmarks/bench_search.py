@@ -14,12 +14,14 @@ import argparse
 import gc
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import hashnet
-from benchmarks.record import store
+from benchmarks.provenance import keep, provenance
 from benchmarks.systems import System, faiss_systems
 from benchmarks.workloads import WORKLOADS, Workload
 from hashnet import _core
@@ -57,7 +59,8 @@ def main() -> None:
         "verified_queries": arguments.verify,
         "workloads": {name: WORKLOADS[name].__doc__ for name in figures},
     }
-    path = store(f"search_{n:.0e}_{n_bits}".replace("+0", ""), protocol=protocol, figures=figures)
+    result = {**provenance(("numpy", "faiss-cpu")), "protocol": protocol, "figures": figures}
+    path = keep(f"search_{n:.0e}_{n_bits}".replace("+0", ""), result)
     mismatches = sum(sum(figure["mismatches"].values()) for figure in figures.values())
     print(f"mismatches with the linear scan: {mismatches}; stored as {path}")
     raise SystemExit(1 if mismatches else 0)
@@ -77,11 +80,10 @@ def measure(workload: Workload, n_queries: int, n_verify: int) -> dict[str, Any]
     rows: dict[str, dict[str, Any]] = {}
     queries = workload.queries[:n_queries]
     for radius in RADII:
-        ask = lambda one, r=radius: index.search_radius(one, r, threads=1)  # noqa: E731
-        others = [(system, system.radius(radius)) for system in systems]
-        rows[f"radius {radius}"] = row(ask, others, queries)
+        ask = partial(_ask_radius, index, radius)
+        rows[f"radius {radius}"] = row(ask, [(system, system.radius(radius)) for system in systems], queries)
     for k in KS:
-        ask = lambda one, k=k: index.search(one, k, threads=1)  # noqa: E731
+        ask = partial(_ask_nearest, index, k)
         rows[f"k {k}"] = row(ask, [(system, system.nearest(k)) for system in systems], queries)
     rows["batch of 1,000, queries/s"] = throughput(index, queries)
     show(rows)
@@ -103,8 +105,7 @@ def verify(index: hashnet.Index, codes: Codes, queries: Codes) -> dict[str, int]
         found = index.search_radius(queries, radius)
         scanned = hashnet.Balls(*_core.scan_radius(codes, queries, radius, 2))
         mismatches[f"radius {radius}"] = sum(
-            not all(np.array_equal(a, b) for a, b in zip(found.ball(q), scanned.ball(q), strict=True))
-            for q in range(len(queries))
+            not _equal(found.ball(q), scanned.ball(q)) for q in range(len(queries))
         )
     for k in KS:
         neighbors = index.search(queries, k)
@@ -112,6 +113,20 @@ def verify(index: hashnet.Index, codes: Codes, queries: Codes) -> dict[str, int]
         same = (neighbors.distances == distances).all(axis=1) & (neighbors.ids == ids).all(axis=1)
         mismatches[f"k {k}"] = int((~same).sum())
     return mismatches
+
+
+def _equal(
+    one: tuple[NDArray[np.int32], NDArray[np.int64]], other: tuple[NDArray[np.int32], NDArray[np.int64]]
+) -> bool:
+    return np.array_equal(one[0], other[0]) and np.array_equal(one[1], other[1])
+
+
+def _ask_radius(index: hashnet.Index, radius: int, queries: Codes, threads: int = 1) -> hashnet.Balls:
+    return index.search_radius(queries, radius, threads=threads)
+
+
+def _ask_nearest(index: hashnet.Index, k: int, queries: Codes, threads: int = 1) -> hashnet.Neighbors:
+    return index.search(queries, k, threads=threads)
 
 
 def row(
@@ -148,16 +163,14 @@ def median_ms(ask: Callable[[Codes], Any], queries: Codes) -> float:
 def throughput(index: hashnet.Index, queries: Codes) -> dict[str, Any]:
     """Return queries a second of one batch, for each question, on one and on two threads."""
     rates: dict[str, Any] = {}
-    questions: list[tuple[str, Callable[[int], Any]]] = [
-        (f"radius {r}", lambda threads, r=r: index.search_radius(queries, r, threads=threads)) for r in RADII
-    ]
-    questions += [(f"k {k}", lambda threads, k=k: index.search(queries, k, threads=threads)) for k in KS]
-    for name, ask in questions:
+    questions = {f"radius {radius}": partial(_ask_radius, index, radius) for radius in RADII}
+    questions |= {f"k {k}": partial(_ask_nearest, index, k) for k in KS}
+    for name, ask in questions.items():
         pair = []
         for threads in (1, 2):
-            ask(threads)
+            ask(queries, threads)
             begin = time.perf_counter()
-            ask(threads)
+            ask(queries, threads)
             pair.append(len(queries) / (time.perf_counter() - begin))
         rates[name] = {"1 thread": round(pair[0]), "2 threads": round(pair[1])}
     return rates
