@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
+
+from hashnet.files import write_atomically
 
 STYLE = """
 :root { color-scheme: light dark; --page: #ffffff; --ink: #1c1e21; --soft: #5c6570; --line: #d9dde2;
@@ -164,19 +164,7 @@ class Page:
         """Write the page to ``path``, whole or not at all, making its folder; returns the path."""
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        temporary = Path(name)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(self.to_html())
-                file.flush()
-                os.fsync(file.fileno())
-            # mkstemp's file is for its owner alone; a report is to be read like any other file.
-            temporary.chmod(0o644)
-            temporary.replace(target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        write_atomically(target, self.to_html().encode())
         return target
 
     def _add(self, part: str) -> Page:
