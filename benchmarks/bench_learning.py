@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.record import store
+from benchmarks.provenance import keep, provenance
 from hashnet.baselines import ITQ, LSH
 from hashnet.codes import Codes, pack
 from hashnet.datasets import ImageSet, open_images, split
@@ -134,21 +134,26 @@ def main() -> None:
                     )
         settings_used = json.loads((model_dir / "metrics.json").read_text(encoding="utf-8"))
 
-    protocol = {
-        "data": arguments.data.name,
-        "weights": arguments.weights.name,
-        "n_database": len(parts.database),
-        "n_queries": len(parts.query),
-        "train": "the database",
-        "similar": "at least one shared label",
-        "features": "MobileNetV2, frozen, 128 px, SAME padding, 1280-d",
-        "at": arguments.at,
-        "seeds": arguments.seeds,
-        "database_order": "shuffled by the seed",
+    result = {
+        "benchmark": "learning",
+        "protocol": {
+            "data": arguments.data.name,
+            "weights": arguments.weights.name,
+            "n_database": len(parts.database),
+            "n_queries": len(parts.query),
+            "train": "the database",
+            "similar": "at least one shared label",
+            "features": "MobileNetV2, frozen, 128 px, SAME padding, 1280-d",
+            "at": arguments.at,
+            "seeds": arguments.seeds,
+            "database_order": "shuffled by the seed",
+        },
         "hashnet_settings": settings_used["training"]["identity"],
+        "figures": {name: summary(of) for name, of in runs.items()},
+        "runs": runs,
+        **provenance(("numpy", "torch", "torchvision", "pillow", "scikit-learn")),
     }
-    means = {name: summary(of) for name, of in runs.items()}
-    store(arguments.name, protocol=protocol, figures={"over_seeds": means, "runs": runs})
+    keep(arguments.name, result)
 
 
 def baselines(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.record import store
+from benchmarks.provenance import keep, provenance
 from hashnet.codes import Codes
 from hashnet.evaluation import mean_average_precision, rank
 
@@ -74,13 +74,16 @@ def main() -> None:
 
     print(f"hashnet: {min(seconds):.2f} s best of {len(seconds)}, {peak_mib:.0f} MiB peak for the process")
     print(f"numpy:   {numpy_seconds:.0f} s, from {few} queries; difference in MAP {difference:.1e}")
-    figures = {
+    result = {
+        "benchmark": "ranking",
+        "protocol": vars(arguments) | {"numpy_queries": few},
         "seconds": [round(value, 3) for value in seconds],
         "peak_process_mib": round(peak_mib),
         "numpy_seconds_extrapolated": round(numpy_seconds, 1),
         "map_difference_to_numpy": difference,
+        **provenance(),
     }
-    store("ranking", protocol=vars(arguments) | {"numpy_queries": few}, figures=figures)
+    keep("ranking", result)
 
 
 if __name__ == "__main__":
