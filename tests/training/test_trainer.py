@@ -121,6 +121,16 @@ def test_an_interrupted_and_resumed_run_ends_at_the_codes_of_an_uninterrupted_on
     assert np.array_equal(codes(output), codes(straight(config).model_dir))
 
 
+def test_a_resumed_run_starts_from_the_last_checkpoint(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train(IMAGES, ROWS, WHOLE, output=tmp_path, progress=Interrupt(34))
+    steps = []
+    watch = Interrupt(None)
+    watch.advance = lambda done=1, **figures: steps.append(done) if watch.what == "train" else None
+    train(IMAGES, ROWS, WHOLE, output=tmp_path, progress=watch, resume=True)
+    assert steps == [32] + [1] * 8
+
+
 def test_a_resumed_run_has_the_figures_of_an_uninterrupted_one(straight, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(IMAGES, ROWS, WHOLE, output=tmp_path, progress=Interrupt(34))

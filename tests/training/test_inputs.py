@@ -1,0 +1,104 @@
+"""Training inputs: images decoded once, features computed once, augmentation by seed and iteration."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hashnet.datasets import ArrayImages
+from hashnet.errors import ResumeError
+from hashnet.models import NetworkConfig, Preprocessing, build_network
+from hashnet.progress import NO_PROGRESS
+from hashnet.training import extract_features
+from hashnet.training import inputs as inputs_module
+from hashnet.training.features import load_features, save_features
+from hashnet.training.inputs import augmented, load_pixels
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (150, 8, 8, 3), dtype=np.uint8)
+IMAGES = ArrayImages(PIXELS, np.arange(150) % 3)
+ROWS = np.arange(10, 150, dtype=np.int64)
+PREPROCESSING = Preprocessing(8, 8)
+
+
+def pixels(tmp_path, augment="none"):
+    return load_pixels(
+        IMAGES,
+        ROWS,
+        PREPROCESSING,
+        augment=augment,
+        seed=1,
+        max_error_rate=0.0,
+        device=torch.device("cpu"),
+        scratch=tmp_path / "scratch",
+        progress=NO_PROGRESS,
+    )
+
+
+def test_a_batch_is_the_preprocessed_images_of_its_rows(tmp_path):
+    batch = pixels(tmp_path).batch(np.array([3, 70, 139]), iteration=0)
+    expected = np.stack([PREPROCESSING(IMAGES.load(row)) for row in (13, 80, 149)])
+    assert np.array_equal(batch.numpy(), expected)
+
+
+def test_images_too_many_for_memory_lie_in_a_file_and_are_the_same(tmp_path, monkeypatch):
+    places = np.array([0, 64, 139])
+    expected = pixels(tmp_path).batch(places, iteration=None)
+    monkeypatch.setattr(inputs_module, "_MEMORY_LIMIT", 1000)
+    assert torch.equal(pixels(tmp_path).batch(places, iteration=None), expected)
+    assert (tmp_path / "scratch" / "pixels.npy").exists()
+
+
+def test_augmentation_depends_on_the_iteration_and_on_nothing_else(tmp_path):
+    inputs, places = pixels(tmp_path, "flip"), np.arange(20)
+    again = pixels(tmp_path, "flip")
+    again.batch(places, iteration=4)
+    assert torch.equal(inputs.batch(places, iteration=5), again.batch(places, iteration=5))
+    assert not torch.equal(inputs.batch(places, iteration=5), inputs.batch(places, iteration=6))
+
+
+def test_without_an_iteration_nothing_is_augmented(tmp_path):
+    plain, places = pixels(tmp_path), np.arange(20)
+    assert torch.equal(
+        pixels(tmp_path, "flip").batch(places, iteration=None), plain.batch(places, iteration=None)
+    )
+
+
+@given(st.integers(0, 1000))
+def test_a_shift_moves_an_image_by_at_most_an_eighth(seed):
+    image = np.zeros((1, 16, 16, 3), np.uint8)
+    image[0, 8, 8] = 255
+    moved = augmented(image, np.random.default_rng(seed), mirror=False)
+    assert np.abs(np.argwhere(moved[0, :, :, 0])[0] - 8).max() <= 2
+
+
+def test_without_mirroring_no_image_is_mirrored():
+    image = np.zeros((64, 8, 8, 3), np.uint8)
+    image[:, :, :4] = 255
+    shifted = augmented(image, np.random.default_rng(0), mirror=False)
+    assert (shifted[:, 4, 0, 0] == 255).all()
+
+
+def test_extracted_features_are_those_of_the_network():
+    network = build_network(
+        NetworkConfig("small_cnn", 16), weights=None, generator=torch.Generator().manual_seed(0)
+    )
+    inputs = extract_features(network, IMAGES, ROWS, PREPROCESSING)
+    with torch.no_grad():
+        expected = network.features(torch.from_numpy(np.stack([PREPROCESSING(IMAGES.load(r)) for r in ROWS])))
+    torch.testing.assert_close(inputs.features, expected)
+    assert np.array_equal(inputs.rows, ROWS)
+
+
+def test_kept_features_come_back_only_to_the_run_that_made_them(tmp_path):
+    network = build_network(
+        NetworkConfig("small_cnn", 16), weights=None, generator=torch.Generator().manual_seed(0)
+    )
+    inputs = extract_features(network, IMAGES, ROWS, PREPROCESSING)
+    save_features(tmp_path / "f", inputs, {"seed": 1})
+    kept = load_features(tmp_path / "f", {"seed": 1}, device=torch.device("cpu"))
+    assert torch.equal(kept.features, inputs.features)
+    with pytest.raises(ResumeError, match="seed was 1, is 2"):
+        load_features(tmp_path / "f", {"seed": 2}, device=torch.device("cpu"))
