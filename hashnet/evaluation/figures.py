@@ -201,6 +201,9 @@ def _line(i: int, *, marker: bool = False) -> dict[str, Any]:
 def _stage_axis(axes: Any, stages: Sequence[Mapping[str, Any]]) -> None:
     labels = [f"{stage['beta']:.3g}" if stage["beta"] < 1000 else f"{stage['beta']:.0e}" for stage in stages]
     labels = [re.sub(r"e\+0*", "e", label) for label in labels]
+    # Stage -1 is what training began with.
+    if stages and stages[0].get("stage") == -1:
+        labels[0] = "start"
     axes.set_xticks(np.arange(len(stages)), labels)
     axes.set_xlabel("β at the end of each stage")
 

@@ -10,7 +10,7 @@ import numpy as np
 import oracle
 import pytest
 
-from hashnet import Balls, Neighbors
+from hashnet import Balls, Index, Neighbors
 from hashnet.errors import HashnetError
 from hashnet.evaluation import crosscheck
 from hashnet.evaluation.reference import FaissMultiHash, multi_hash_shape
@@ -53,6 +53,15 @@ def test_a_right_index_has_no_mismatch(n_bits, radius, k):
     report = crosscheck(Oracle(codes, ids), codes, ids, queries, radius=radius, k=k)
     assert report.ok, str(report)
     assert [one.n_compared + one.n_skipped for one in report.comparisons] == [30] * 6
+
+
+@pytest.mark.parametrize("n_bits", [16, 64, 136])
+def test_an_index_is_checked_by_what_it_exports(n_bits):
+    codes, ids, queries = sample(n_bits)
+    with Index.in_memory(n_bits=n_bits) as index:
+        index.add(codes, ids=ids)
+        report = crosscheck(index, *index.export(), queries, radius=6, k=25)
+    assert report.ok, str(report)
 
 
 def test_a_radius_of_all_bits_finds_everything_everywhere():

@@ -81,3 +81,8 @@ def test_a_map_of_too_few_codes_is_refused():
 def test_a_map_needs_a_label_row_for_each_code():
     with pytest.raises(ValueError, match="59 rows for 60 codes"):
         tsne_figure(CODES, LABELS[1:])
+
+
+def test_the_state_before_training_is_named():
+    assert "start" in loss_figure([{**STAGES[0], "stage": -1}, *STAGES])
+    assert "start" not in loss_figure(STAGES)
