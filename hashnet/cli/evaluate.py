@@ -1,0 +1,54 @@
+"""``hashnet evaluate``: retrieval figures of a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hashnet.cli.options import DataOption, ImageRootOption, JsonOption, ModelOption, ProgressOption
+
+
+def evaluate(
+    *,
+    model: ModelOption,
+    data: DataOption,
+    at: Annotated[int, typer.Option("--at", min=1, help="R of MAP@R, cut to the database.")] = 1000,
+    radius: Annotated[
+        int, typer.Option("--radius", min=0, help="Radius of precision within a Hamming ball.")
+    ] = 2,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="PAGE", help="Self-contained HTML page to write.")
+    ] = None,
+    image_root: ImageRootOption = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            "--seed", min=0, help="Seed of split and shuffle; default: that of the model's training."
+        ),
+    ] = None,
+    json: JsonOption = False,
+    progress: ProgressOption = "auto",
+) -> None:
+    """Measure retrieval: MAP (published and tie-aware), precision within a radius, precision-recall."""
+    from hashnet.cli.output import print_json, print_pairs
+    from hashnet.cli.protocol import evaluate_model, write_report
+    from hashnet.datasets import open_images
+    from hashnet.encoding import Encoder
+    from hashnet.progress import make_progress
+
+    images = open_images(data, image_root=image_root)
+    measured = evaluate_model(
+        Encoder.load(model), images, at=at, radius=radius, seed=seed, progress=make_progress(progress)
+    )
+    evaluation = measured.evaluation
+    if report is not None:
+        write_report(report, measured, images)
+    if json:
+        print_json({**evaluation.to_json(), "report": report})
+    else:
+        print_pairs(dict(evaluation.protocol()), title="protocol")
+        print_pairs(dict(evaluation.rows()), title="figures")
+        if report is not None:
+            typer.echo(f"report: {report}")

@@ -1,0 +1,94 @@
+"""``hashnet info``: what an index, a code store or a model is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hashnet.cli.options import JsonOption
+
+
+def info(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Index, code store or model directory.")],
+    *,
+    json: JsonOption = False,
+) -> None:
+    """Describe an index, a code store or a model directory."""
+    from hashnet.cli.output import print_json, print_pairs
+
+    facts = describe(path)
+    if json:
+        print_json(facts)
+    else:
+        print_pairs(facts, title=str(path))
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Return the facts about whatever lies at ``path``, told apart by its file names."""
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist; give an index, a code store or a model directory")
+    if (path / "CURRENT").exists():
+        return describe_index(path)
+    if (path / "model.safetensors").exists() or (path / "config.json").exists():
+        return describe_model(path)
+    if (path / "manifest.json").exists():
+        return describe_store(path)
+    raise ValueError(
+        f"{path} is neither an index (CURRENT), nor a code store (manifest.json), nor a model (config.json); "
+        "give the directory that hashnet build, encode or train wrote"
+    )
+
+
+def describe_index(path: Path) -> dict[str, Any]:
+    """Return the facts about an index directory."""
+    from hashnet.index import open_index
+
+    with open_index(path) as index:
+        return {
+            "kind": "index",
+            "codes": len(index),
+            "n_bits": index.n_bits,
+            "fingerprint": index.fingerprint,
+            "segments": len(index.stats().segment_sizes),
+            **dict(index.metadata),
+            "bytes": directory_bytes(path),
+        }
+
+
+def describe_store(path: Path) -> dict[str, Any]:
+    """Return the facts about a code store."""
+    from hashnet.encoding import CodeStore
+
+    store = CodeStore.open(path)
+    return {
+        "kind": "code store",
+        "codes": store.n_codes,
+        "n_bits": store.n_bits,
+        "fingerprint": store.fingerprint,
+        "source": store.source,
+        "rejects": len(store.rejects),
+        "bytes": directory_bytes(path),
+    }
+
+
+def describe_model(path: Path) -> dict[str, Any]:
+    """Return the facts about a model directory."""
+    from hashnet.models import load_model
+
+    model = load_model(path)
+    return {
+        "kind": "model",
+        "backbone": model.config.backbone,
+        "n_bits": model.n_bits,
+        "classes": len(model.classes),
+        "seed": model.seed,
+        "fingerprint": model.fingerprint,
+        "bytes": directory_bytes(path),
+    }
+
+
+def directory_bytes(path: Path) -> int:
+    """Return the size of all files below ``path``."""
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

@@ -1,0 +1,45 @@
+"""Options that several commands share, worded once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hashnet.progress import ProgressMode
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+ProgressOption = Annotated[
+    ProgressMode,
+    typer.Option("--progress", help="Progress on stderr; auto: bars on a terminal, else nothing."),
+]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
+DataOption = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        metavar="DATA",
+        help="digits (embedded), an image folder (a class per sub-folder, or flat), a .csv or .txt list of "
+        "paths and labels, or an image pack .npz.",
+    ),
+]
+ImageRootOption = Annotated[
+    Path | None,
+    typer.Option("--image-root", metavar="DIR", help="Folder that the paths of a list are relative to."),
+]
+ModelOption = Annotated[
+    Path, typer.Option("--model", metavar="MODEL", help="Model directory that hashnet train wrote.")
+]
+IndexArgument = Annotated[Path, typer.Argument(metavar="INDEX", help="Index directory, like photos.hnx.")]
+CodesArgument = Annotated[
+    Path, typer.Argument(metavar="CODES", help="Code store: the directory that hashnet encode wrote.")
+]
+ThreadsOption = Annotated[
+    int | None, typer.Option("--threads", min=1, help="Search threads; default: all cores.")
+]
+
+
+def examples(*lines: str) -> str:
+    """Return the epilog that shows ``lines`` as example commands."""
+    return "\n\n".join(["[bold]Examples[/bold]", *(f"  $ {line}" for line in lines)])

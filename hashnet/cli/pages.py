@@ -1,0 +1,102 @@
+"""Sections of a report about retrieval: figures, curves, and queries with their neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hashnet.codes import Codes, Ids
+from hashnet.evaluation import (
+    Evaluation,
+    GridItem,
+    GridRow,
+    Page,
+    distance_figure,
+    gap_figure,
+    loss_figure,
+    precision_at_figure,
+    precision_recall_figure,
+    retrieval_grid,
+    tsne_figure,
+)
+from hashnet.results import PAD_ID, Neighbors
+
+if TYPE_CHECKING:
+    from hashnet.datasets import ImageSet
+
+TSNE_POINTS = 1000
+# Below this number of codes a map of them says nothing, and t-SNE refuses.
+TSNE_LEAST = 30
+
+
+def add_figures(page: Page, evaluation: Evaluation) -> None:
+    """Add the headline figures and the protocol they were measured by."""
+    page.section("Figures")
+    page.table(evaluation.rows(), header=("figure", "value"), caption="Means over all queries.")
+    page.table(evaluation.protocol(), header=("protocol", ""))
+
+
+def add_curves(
+    page: Page, evaluation: Evaluation, codes: Codes, labels: Any, *, classes: Sequence[str], seed: int
+) -> None:
+    """Add precision-recall, precision@N, distances of pairs, and a t-SNE map of ``codes``."""
+    page.section("Curves")
+    named = {"HashNet": evaluation}
+    page.figure(
+        precision_recall_figure(named),
+        "Precision over recall, pooled over queries: a point for each radius from 0 on.",
+    )
+    page.figure(precision_at_figure(named), "Precision among the N nearest, mean over tie orders.")
+    page.figure(
+        distance_figure(evaluation), "Hamming distances between queries and database, by shared label."
+    )
+    if len(codes) >= TSNE_LEAST:
+        page.figure(
+            tsne_figure(codes, labels, classes=classes, n_points=TSNE_POINTS, seed=seed),
+            f"t-SNE of {min(len(codes), TSNE_POINTS):,} codes by Hamming distance; colour is the class.",
+        )
+
+
+def add_training(page: Page, stages: Sequence[Mapping[str, Any]]) -> None:
+    """Add the loss on relaxed and on sgn codes, and the gap between the two, over the stages."""
+    if not stages:
+        return
+    page.section("Continuation")
+    page.text(
+        "Training begins with relaxed codes tanh(βz) and raises β stage by stage until they are the signs "
+        "themselves: both losses meet and the gap goes to 0, so that no separate binarisation is left."
+    )
+    page.figure(loss_figure(stages), "Loss on relaxed and on sgn codes at the end of each stage.")
+    page.figure(gap_figure(stages), "Mean distance of a relaxed bit from its sign.")
+
+
+def add_neighbours(page: Page, images: ImageSet, queries: Ids, nearest: Neighbors) -> None:
+    """Add a grid of the images ``queries`` with their ``nearest`` images; a tick is a shared label."""
+    page.section("Queries and their nearest neighbours")
+    rows = []
+    for query, distances, ids in zip(queries.tolist(), nearest.distances, nearest.ids, strict=True):
+        found = [(int(d), int(i)) for d, i in zip(distances, ids, strict=True) if i != PAD_ID]
+        items = [
+            GridItem(images.load(i), f"distance {d}: {images.key(i)}", similar(images, query, i))
+            for d, i in found
+        ]
+        rows.append(GridRow(GridItem(images.load(query), images.key(query)), items))
+    page.grid(retrieval_grid(rows))
+
+
+def similar(images: ImageSet, a: int, b: int) -> bool | None:
+    """Return whether two images share a label, None where there are none."""
+    if images.labels is None:
+        return None
+    return bool((images.labels[a] & images.labels[b]).any())
+
+
+def spread(rows: Ids, labels: Any, n: int) -> Ids:
+    """Return up to ``n`` of ``rows``: the first of each class, then the second of each, and so on."""
+    first = np.asarray(labels)[rows].argmax(axis=1)
+    turn = np.zeros(len(rows), dtype=np.int64)
+    for label in np.unique(first):
+        turn[first == label] = np.arange(int((first == label).sum()))
+    return rows[np.lexsort((first, turn))[:n]]

@@ -1,0 +1,129 @@
+"""Evaluate a model on an image set: split, encode both sides, measure, with the protocol kept beside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hashnet.evaluation import Evaluation, evaluate
+from hashnet.index import Index
+from hashnet.progress import NO_PROGRESS, Progress
+
+if TYPE_CHECKING:
+    from hashnet.datasets import ImageSet
+    from hashnet.encoding import EncodedRows, Encoder
+
+
+# Queries shown in a report, and neighbours of each.
+SHOWN_QUERIES = 12
+SHOWN_NEIGHBOURS = 9
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The figures of a model, and the codes that they were measured on."""
+
+    encoder: Encoder
+    evaluation: Evaluation
+    database: EncodedRows
+    query: EncodedRows
+
+
+def evaluate_model(
+    encoder: Encoder,
+    images: ImageSet,
+    *,
+    at: int = 1000,
+    radius: int = 2,
+    seed: int | None = None,
+    progress: Progress = NO_PROGRESS,
+) -> Measured:
+    """Return the figures of a model on the queries and the database of ``images``.
+
+    The split is the source's own, else one by ``seed``; the default is the seed that the model was trained
+    with, so that no query was seen in training. Raises ValueError for images without labels.
+    """
+    from hashnet.datasets import split
+
+    if images.labels is None:
+        raise ValueError(
+            f"{images.source} has no labels, and without them nothing is similar to anything; "
+            "evaluate on a folder with a sub-folder a class, or on a list with labels"
+        )
+    seed = encoder.model.seed if seed is None else seed
+    parts = split(images, seed=seed)
+    if not len(parts.query) or not len(parts.database):
+        raise ValueError(
+            f"{images.source} splits into {len(parts.database)} database images and {len(parts.query)} "
+            "queries; both sides need at least one"
+        )
+    encoded = []
+    for name, rows in (("encode database", parts.database), ("encode queries", parts.query)):
+        progress.start(name, len(rows))
+        encoded.append(encoder.encode_image_set(images, rows, progress=progress))
+        progress.finish()
+    return measure_codes(encoder, images, *encoded, at=at, radius=radius, seed=seed, progress=progress)
+
+
+def measure_codes(
+    encoder: Encoder,
+    images: ImageSet,
+    database: EncodedRows,
+    query: EncodedRows,
+    *,
+    at: int = 1000,
+    radius: int = 2,
+    seed: int,
+    progress: Progress = NO_PROGRESS,
+) -> Measured:
+    """Return the figures of ``query`` codes on ``database`` codes, both of labelled ``images``."""
+    if images.labels is None:
+        raise ValueError(f"{images.source} has no labels to measure by")
+    unreadable = len(database.rejects) + len(query.rejects)
+    evaluation = evaluate(
+        query.codes,
+        images.labels[query.ids],
+        database.codes,
+        images.labels[database.ids],
+        at=at,
+        radius=radius,
+        seed=seed,
+        data=images.source,
+        notes={
+            "split": "the source's own" if images.splits is not None else f"one of five a query, seed {seed}",
+            "backbone": encoder.model.config.backbone,
+            "model": encoder.fingerprint,
+            "unreadable": f"{unreadable:,}",
+        },
+        progress=progress,
+    )
+    return Measured(encoder, evaluation, database, query)
+
+
+def write_report(path: Path, measured: Measured, images: ImageSet) -> None:
+    """Write the figures, curves and some queries with their neighbours as a self-contained page."""
+    from hashnet.cli import pages
+    from hashnet.evaluation import Page
+
+    evaluation, query, database = measured.evaluation, measured.query, measured.database
+    page = Page(f"Retrieval on {images.name}", subtitle=f"hashnet evaluate, {images.source}")
+    page.facts(evaluation.rows()[:4])
+    pages.add_figures(page, evaluation)
+    pages.add_curves(
+        page,
+        evaluation,
+        query.codes,
+        images.labels[query.ids] if images.labels is not None else None,
+        classes=images.classes,
+        seed=evaluation.seed or 0,
+    )
+    pages.add_training(page, measured.encoder.model.metrics.get("stages", []))
+    index = Index.in_memory(n_bits=measured.encoder.n_bits)
+    index.add(database.codes, ids=database.ids)
+    shown = pages.spread(query.ids, images.labels, SHOWN_QUERIES)
+    codes = query.codes[np.searchsorted(query.ids, shown)]
+    pages.add_neighbours(page, images, shown, index.search(codes, SHOWN_NEIGHBOURS, pad=True))
+    page.write(path)

@@ -1,0 +1,104 @@
+"""``hashnet search``: which of my images look like this one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hashnet.cli.options import ImageRootOption, IndexArgument, JsonOption, ProgressOption, ThreadsOption
+
+
+def search(
+    index: IndexArgument,
+    *,
+    queries: Annotated[
+        Path | None,
+        typer.Option("--queries", metavar="Q.npy", help="Packed query codes, uint8 (n, n_bits/8)."),
+    ] = None,
+    image: Annotated[
+        list[Path] | None, typer.Option("--image", metavar="FILE", help="A query image; may be repeated.")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", metavar="MODEL", help="Model directory; needed with --image.")
+    ] = None,
+    k: Annotated[int | None, typer.Option("--k", help="The k nearest codes; default 10.")] = None,
+    radius: Annotated[
+        int | None, typer.Option("--radius", help="All codes within this Hamming distance, inclusive.")
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html", metavar="PAGE", help="Picture grid to write; with --image default ./search.html."
+        ),
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--data",
+            metavar="DATA",
+            help="Where the pictures of the grid are; default: as encoded. Repeatable.",
+        ),
+    ] = None,
+    image_root: ImageRootOption = None,
+    threads: ThreadsOption = None,
+    json: JsonOption = False,
+    progress: ProgressOption = "auto",
+) -> None:
+    """Find the codes nearest to query codes or images: keys, ids, distances and a picture grid."""
+    from hashnet.cli.grid import open_sources, query_pictures, write_grid
+    from hashnet.cli.output import print_json, print_table
+    from hashnet.cli.questions import answer, encode_files, load_queries
+    from hashnet.index import open_index
+    from hashnet.progress import make_progress
+
+    if (queries is None) == (not image):
+        raise ValueError("give either --queries Q.npy (packed codes) or --image FILE with --model MODEL")
+    if image and model is None:
+        raise ValueError("--image needs --model MODEL, the model that the index was encoded with")
+    watched = make_progress(progress)
+    with open_index(index) as opened:
+        if queries is not None:
+            asked, names = load_queries(queries), None
+        else:
+            asked = encode_files(image or [], Path(model or ""), wanted=opened.fingerprint)
+            names = [str(file) for file in image or []]
+        if k is None and radius is None:
+            k = min(10, len(opened))
+        watched.start("search", len(asked))
+        answers = answer(opened, asked, k=k, radius=radius, threads=threads)
+        watched.advance(len(asked))
+        watched.finish()
+        source = opened.metadata.get("source")
+    page = html or (Path("search.html") if image else None)
+    if page is not None:
+        write_grid(
+            page,
+            answers,
+            queries=query_pictures(image, len(asked)),
+            sets=open_sources(data or [source], image_root=image_root),
+            title=f"Search in {index.name}",
+            asked={"k": k, "radius": radius, "queries": len(asked)},
+        )
+    if json:
+        print_json(
+            {
+                "index": index,
+                "n_bits": asked.shape[1] * 8,
+                "k": k,
+                "radius": radius,
+                "answers": [
+                    {"query": names[q] if names else q, "neighbors": found} for q, found in enumerate(answers)
+                ],
+                "html": page,
+            }
+        )
+        return
+    for q, found in enumerate(answers):
+        typer.echo(f"query {names[q] if names else q}: {len(found):,} codes")
+        if found:
+            rows = [(rank, one.distance, str(one.id), one.key) for rank, one in enumerate(found, start=1)]
+            print_table(["rank", "distance", "id", "key"], rows)
+    if page is not None:
+        typer.echo(f"pictures: {page}")

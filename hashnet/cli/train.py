@@ -1,0 +1,144 @@
+"""``hashnet train``: a model from labelled images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from hashnet.cli.options import DataOption, ImageRootOption, JsonOption, ProgressOption, SeedOption
+
+_DEFAULTS = "Settings (defaults suit backbone and mode)"
+
+
+def train(
+    *,
+    data: DataOption,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="MODEL", help="Model directory to write.")
+    ],
+    backbone: Annotated[
+        str,
+        typer.Option(
+            "--backbone",
+            help="alexnet, vgg16, resnet18, resnet50, mobilenet_v2, squeezenet1_0, or small_cnn (8-64 px).",
+        ),
+    ] = "small_cnn",
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            "--weights",
+            metavar="W",
+            help="Weights of the backbone: torchvision (downloads its own), or a .safetensors or .pth file; "
+            "default: a random start.",
+        ),
+    ] = None,
+    freeze_backbone: Annotated[
+        bool,
+        typer.Option("--freeze-backbone", help="Train the head only, on features computed once."),
+    ] = False,
+    bits: Annotated[
+        int, typer.Option("--bits", help="Length of a code: a multiple of 8 from 8 to 1024.")
+    ] = 48,
+    seed: SeedOption = 1,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint in MODEL, if there is one.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the model or checkpoint that MODEL holds.")
+    ] = False,
+    image_root: ImageRootOption = None,
+    same_padding: Annotated[
+        bool,
+        typer.Option(
+            "--same-padding",
+            help="For mobilenet_v2 weights that come from TensorFlow.",
+            rich_help_panel=_DEFAULTS,
+        ),
+    ] = False,
+    image_size: Annotated[
+        int | None, typer.Option("--image-size", help="Side in pixels.", rich_help_panel=_DEFAULTS)
+    ] = None,
+    hidden: Annotated[
+        int | None,
+        typer.Option(
+            "--hidden", help="Width of a layer before the hash layer; 0: none.", rich_help_panel=_DEFAULTS
+        ),
+    ] = None,
+    stages: Annotated[
+        int, typer.Option("--stages", help="Stages of the continuation.", rich_help_panel=_DEFAULTS)
+    ] = 10,
+    iterations: Annotated[
+        int | None,
+        typer.Option("--iterations", help="Steps over all stages.", rich_help_panel=_DEFAULTS),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", help="Images a step.", rich_help_panel=_DEFAULTS)
+    ] = None,
+    lr: Annotated[
+        float | None, typer.Option("--lr", help="Learning rate of the head.", rich_help_panel=_DEFAULTS)
+    ] = None,
+    augment: Annotated[
+        Literal["none", "shift", "flip"] | None,
+        typer.Option("--augment", help="What training images undergo.", rich_help_panel=_DEFAULTS),
+    ] = None,
+    max_error_rate: Annotated[
+        float,
+        typer.Option(
+            "--max-error-rate",
+            help="Fail when more than this share of images is unreadable.",
+            rich_help_panel=_DEFAULTS,
+        ),
+    ] = 0.05,
+    device: Annotated[
+        str, typer.Option("--device", help="auto, cpu or cuda.", rich_help_panel=_DEFAULTS)
+    ] = "auto",
+    json: JsonOption = False,
+    progress: ProgressOption = "auto",
+) -> None:
+    """Train HashNet: labelled images to a network whose signs are binary codes.
+
+    Where the data has no split of its own, one image of five is kept out of training, as query of
+    hashnet evaluate. Checkpoints are written on the way.
+    """
+    from hashnet.cli.info import describe_model
+    from hashnet.cli.output import print_json, print_pairs
+    from hashnet.datasets import open_images, split
+    from hashnet.progress import make_progress
+    from hashnet.training import TrainConfig
+    from hashnet.training import train as train_model
+
+    config = TrainConfig(
+        backbone=backbone,
+        n_bits=bits,
+        weights=weights,
+        freeze_backbone=freeze_backbone,
+        same_padding=same_padding,
+        hidden=hidden,
+        image_size=image_size,
+        augment=augment,
+        stages=stages,
+        iterations=iterations,
+        batch_size=batch_size,
+        lr=lr,
+        seed=seed,
+        device=device,
+        max_error_rate=max_error_rate,
+    )
+    images = open_images(data, image_root=image_root)
+    database = split(images, seed=seed).database
+    train_model(
+        images,
+        database,
+        config,
+        output=output,
+        resume=resume,
+        overwrite=overwrite,
+        progress=make_progress(progress),
+    )
+    facts = {**describe_model(output), "trained on": len(database), "data": images.source}
+    if json:
+        print_json(facts)
+    else:
+        print_pairs(facts, title=f"trained {output}")
