@@ -13,6 +13,8 @@ from hashnet.evaluation import Page, latency_figure
 from hashnet.results import Neighbors
 
 SHOWN_QUERIES = 10
+# As many as stand in one row of the page.
+SHOWN_NEIGHBOURS = 9
 
 
 def summary(demo: Demonstration) -> dict[str, str]:
@@ -98,16 +100,21 @@ def write_page(path: Path, demo: Demonstration, *, seed: int) -> None:
         header=("asked", "median ms", "p99 ms", "queries/s, all at once"),
         caption="At this size a shard's answer is mostly the way to another process and back.",
     )
+    add_crosscheck(page, demo)
+    pages.add_curves(page, evaluation, *all_codes(demo), classes=images.classes, seed=seed)
     page.figure(
         latency_figure({f"{s}, {q}": timing.milliseconds for (s, q), timing in demo.timings.items()}),
         "Share of queries answered within a time, each query asked alone.",
     )
-    add_crosscheck(page, demo)
-    pages.add_curves(page, evaluation, *all_codes(demo), classes=images.classes, seed=seed)
     pages.add_training(page, measured.encoder.model.metrics.get("stages", []))
     shown = pages.spread(measured.query.ids, images.labels, SHOWN_QUERIES)
     rows = np.searchsorted(measured.query.ids, shown)
-    pages.add_neighbours(page, images, shown, Neighbors(demo.nearest.distances[rows], demo.nearest.ids[rows]))
+    pages.add_neighbours(
+        page,
+        images,
+        shown,
+        Neighbors(demo.nearest.distances[rows, :SHOWN_NEIGHBOURS], demo.nearest.ids[rows, :SHOWN_NEIGHBOURS]),
+    )
     page.section("The same by hand")
     page.preformatted(COMMANDS.format(bits=evaluation.n_bits, seed=seed))
     page.write(path)
