@@ -95,7 +95,7 @@ def _check_header(path: Path, header: list[str]) -> None:
 
 def _open_text(path: Path, text: str, root: Path) -> FileImages:
     paths: list[str] = []
-    rows: list[list[int]] = []
+    rows: list[str] = []
     n_columns: int | None = None
     for number, line in enumerate(text.splitlines(), start=1):
         tokens = line.split()
@@ -105,27 +105,36 @@ def _open_text(path: Path, text: str, root: Path) -> FileImages:
         if n_columns is None:
             n_columns = _label_columns(tokens)
         fields = line.rsplit(maxsplit=n_columns) if n_columns else [line]
-        if len(fields) != n_columns + 1 or not all(map(_is_number, fields[1:])):
-            raise ValueError(
-                f"{where}: wanted a path and {n_columns} numbers as in the first line, got {line[:80]!r}"
-            )
-        row = [int(field) for field in fields[1:]]
-        if n_columns > 1 and any(value > 1 for value in row):
-            raise ValueError(f"{where}: labels must be 0 or 1, one column a class, got {max(row)}")
+        rows.append(_row(fields, n_columns, where))
         paths.append(_check_path(fields[0].strip(), where))
-        rows.append(row)
     _check_any(path, paths)
     labels = None
     if n_columns == 1:
         # A single column of 0 and 1 would be a set of one class: it can only mean class numbers.
-        label = np.array(rows, dtype=np.int64)[:, 0]
+        label = np.array(rows, dtype=np.int64)
         if int(label.max()) >= 1_000_000:
             raise ValueError(f"{path}: class number {label.max()} is too large; number the classes from 0")
         labels = one_hot(label, int(label.max()) + 1)
     elif n_columns:
-        labels = np.array(rows, dtype=np.uint8)
+        digits = np.frombuffer("".join(rows).encode(), dtype=np.uint8)
+        labels = (digits - ord("0")).reshape(len(rows), n_columns)
     classes = tuple(str(i) for i in range(0 if labels is None else labels.shape[1]))
     return FileImages(root, paths, name=path.stem, source=str(path), labels=labels, classes=classes)
+
+
+def _row(fields: list[str], n_columns: int, where: str) -> str:
+    """Return the label columns of a line, joined: one digit for each of several classes, or one number."""
+    row = "".join(fields[1:])
+    if len(fields) != n_columns + 1 or not all(map(_is_number, fields[1:])):
+        raise ValueError(
+            f"{where}: wanted a path and {n_columns} numbers as in the first line, "
+            f"got {' '.join(fields)[:80]!r}"
+        )
+    if n_columns > 1 and (len(row) != n_columns or row.strip("01")):
+        raise ValueError(
+            f"{where}: labels must be 0 or 1, one column a class, got {max(fields[1:], key=int)}"
+        )
+    return row
 
 
 def _label_columns(tokens: list[str]) -> int:

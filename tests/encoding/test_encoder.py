@@ -148,3 +148,12 @@ def test_a_truncated_image_is_named(encoder, tmp_path, pixels):
 def test_threads_below_one_are_refused(tiny_model):
     with pytest.raises(ValueError, match="threads must be at least 1, got 0"):
         Encoder.load(tiny_model, threads=0)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an accelerator")
+def test_an_accelerator_gives_the_same_bits_in_any_batch(tiny_model, pixels):
+    encoder = Encoder.load(tiny_model, device="cuda")
+    whole = encoder.relaxed(pixels)
+    parts = [encoder.relaxed(pixels[i : i + 4]) for i in range(0, len(pixels), 4)]
+    assert np.array_equal(np.concatenate(parts), whole)
