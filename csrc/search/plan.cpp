@@ -98,22 +98,29 @@ Plan plan_radius(const Segment& segment, unsigned radius) {
     return plan;
 }
 
-double chance_met(const Segment& segment, const std::vector<int>& radii, unsigned distance) {
-    // Coefficient of x^distance in the product over j of sum over e > t_j of C(s_j, e) x^e.
-    std::vector<double> ways(distance + 1, 0);
+std::vector<double> chances_met(const Segment& segment, const std::vector<int>& radii, unsigned up_to) {
+    // Coefficients of the product over j of sum over e > t_j of C(s_j, e) x^e.
+    std::vector<double> ways(up_to + 1, 0);
+    std::vector<double> next(up_to + 1);
     ways[0] = 1;
     for (std::size_t j = 0; j < radii.size(); ++j) {
         const unsigned s = segment.tables()[j].layout.substring_bits;
-        std::vector<double> next(distance + 1, 0);
-        for (unsigned have = 0; have <= distance; ++have) {
+        std::fill(next.begin(), next.end(), 0);
+        for (unsigned have = 0; have <= up_to; ++have) {
             if (ways[have] == 0) continue;
-            for (auto e = static_cast<unsigned>(radii[j] + 1); e <= s && have + e <= distance; ++e) {
+            for (auto e = static_cast<unsigned>(radii[j] + 1); e <= s && have + e <= up_to; ++e) {
                 next[have + e] += ways[have] * substring_binomial(s, e);
             }
         }
         ways.swap(next);
     }
-    return 1 - std::min(1.0, ways[distance] / binomial(segment.n_bits(), distance));
+    // C(1024, 512) is below 1e307, so the largest code still fits a double.
+    double altogether = 1;
+    for (unsigned d = 0; d <= up_to; ++d) {
+        ways[d] = 1 - std::min(1.0, ways[d] / altogether);
+        altogether *= static_cast<double>(segment.n_bits() - d) / (d + 1);
+    }
+    return ways;
 }
 
 }  // namespace hashnet

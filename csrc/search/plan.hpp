@@ -41,9 +41,9 @@ int cheapest_table(const Segment& segment, const std::vector<int>& radii);
 /// that is expected to cost less.
 Plan plan_radius(const Segment& segment, unsigned radius);
 
-/// Chance that a code at `distance` has been met by tables asked up to `radii`, if the differing bits
-/// lie anywhere with equal chance: 1 - (ways in which every substring j differs in more than radii_j bits)
-/// / (ways altogether).
-double chance_met(const Segment& segment, const std::vector<int>& radii, unsigned distance);
+/// For each distance from 0 to `up_to`, the chance that a code there has been met by tables asked up to
+/// `radii`, if the differing bits lie anywhere with equal chance: 1 - (ways in which every substring j
+/// differs in more than radii_j bits) / (ways altogether).
+std::vector<double> chances_met(const Segment& segment, const std::vector<int>& radii, unsigned up_to);
 
 }  // namespace hashnet

@@ -19,6 +19,9 @@ constexpr std::uint32_t kChunkBlocks = kChunkEntries / kBlockEntries;
 // Bytes of a bucket to prefetch; what lies beyond, the hardware's own prefetch follows.
 constexpr std::size_t kPrefetchBytes = 1024;
 
+// What a forecast of the final radius costs.
+constexpr double kForecastNs = 4000;
+
 // Rows of long codes that are verified together.
 constexpr std::size_t kRowsTogether = 32;
 
@@ -156,8 +159,10 @@ void SegmentSearch::probe_nearest(Plan& plan) {
         int& radius = plan.radii[static_cast<std::size_t>(j)];
         const StepCost cost =
             step_cost(segment_->tables()[static_cast<std::size_t>(j)], static_cast<unsigned>(radius + 1));
-        // Small steps are not worth a forecast.
-        if (cost.ns > 0.02 * plan.scan_ns && scan_is_cheaper(plan, spent_ns)) {
+        // What is spent is spent, but wrong forecasts must not cost several scans; and small steps are not
+        // worth one.
+        const bool worth_a_forecast = cost.ns > std::max(kForecastNs, 0.02 * plan.scan_ns);
+        if (spent_ns > plan.scan_ns || (worth_a_forecast && scan_is_cheaper(plan))) {
             plan.scan = true;
             return;
         }
@@ -172,15 +177,14 @@ void SegmentSearch::probe_nearest(Plan& plan) {
 
 // Forecast of the final radius: rows met at distance d, divided by the chance to have met one, estimate
 // the rows there are; the answer ends where their sum reaches k. The true bound is never above value().
-bool SegmentSearch::scan_is_cheaper(const Plan& plan, double spent_ns) const {
+bool SegmentSearch::scan_is_cheaper(const Plan& plan) const {
     unsigned complete = 0;
     for (const int radius : plan.radii) complete += static_cast<unsigned>(radius + 1);
+    const std::vector<double> chances = chances_met(*segment_, plan.radii, bound_->value());
     double rows = 0;
     unsigned last = 0;
     for (; last < bound_->value(); ++last) {
-        const auto known = static_cast<double>(bound_->known(last));
-        if (known == 0) continue;
-        rows += last < complete ? known : known / std::max(chance_met(*segment_, plan.radii, last), 1e-9);
+        rows += static_cast<double>(bound_->known(last)) / std::max(chances[last], 1e-9);
         if (rows >= static_cast<double>(bound_->k())) break;
     }
     std::vector<int> radii = plan.radii;
@@ -192,8 +196,7 @@ bool SegmentSearch::scan_is_cheaper(const Plan& plan, double spent_ns) const {
         ns += step_cost(segment_->tables()[at], static_cast<unsigned>(++radii[at])).ns;
         if (ns > plan.scan_ns) return true;
     }
-    // What is spent is spent, but a forecast that keeps being wrong must not cost several scans.
-    return spent_ns > plan.scan_ns;
+    return false;
 }
 
 void SegmentSearch::step(unsigned j, unsigned e) {

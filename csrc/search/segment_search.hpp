@@ -63,7 +63,7 @@ class SegmentSearch {
     void prepare(const Segment& segment, const std::uint64_t* query);
     void probe_radius(Plan& plan);
     void probe_nearest(Plan& plan);
-    bool scan_is_cheaper(const Plan& plan, double spent_ns) const;
+    bool scan_is_cheaper(const Plan& plan) const;
     void step(unsigned table, unsigned e);
     void resolve_batch(const Table& table, Batch& batch) const;
     void scan_batch(unsigned table, unsigned e, const Batch& batch);
