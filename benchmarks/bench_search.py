@@ -79,6 +79,7 @@ def measure(workload: Workload, n_queries: int, n_verify: int) -> dict[str, Any]
     systems = faiss_systems(workload.codes)
     rows: dict[str, dict[str, Any]] = {}
     queries = workload.queries[:n_queries]
+    ask: Callable[..., Any]
     for radius in RADII:
         ask = partial(_ask_radius, index, radius)
         rows[f"radius {radius}"] = row(ask, [(system, system.radius(radius)) for system in systems], queries)
@@ -163,6 +164,7 @@ def median_ms(ask: Callable[[Codes], Any], queries: Codes) -> float:
 def throughput(index: hashnet.Index, queries: Codes) -> dict[str, Any]:
     """Return queries a second of one batch, for each question, on one and on two threads."""
     rates: dict[str, Any] = {}
+    questions: dict[str, Callable[..., Any]]
     questions = {f"radius {radius}": partial(_ask_radius, index, radius) for radius in RADII}
     questions |= {f"k {k}": partial(_ask_nearest, index, k) for k in KS}
     for name, ask in questions.items():
