@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -20,7 +21,9 @@ from hashnet.models import Preprocessing
 from hashnet.progress import Progress
 from hashnet.training.config import Augment
 
-_READ_AT_ONCE = 64
+T = TypeVar("T")
+
+READ_AT_ONCE = 64
 _MEMORY_LIMIT = 4 << 30  # bytes of decoded pixels kept in memory; more lie in a file
 
 
@@ -47,24 +50,41 @@ class PixelBatch(NamedTuple):
     rejects: list[Reject]
 
 
-def read_pixels(
+def pixel_reader(
     images: ImageSet, rows: NDArray[np.int64], preprocessing: Preprocessing
-) -> Iterator[PixelBatch]:
-    """Yield decoded batches in the order of ``rows``, the next being decoded while one is used."""
+) -> Callable[[int], PixelBatch]:
+    """Return what decodes the batch of ``rows`` that begins at a place."""
 
     def read(start: int) -> PixelBatch:
-        batch = read_batch(images, rows[start : start + _READ_AT_ONCE])
+        batch = read_batch(images, rows[start : start + READ_AT_ONCE])
         pixels = np.empty((len(batch.rows), preprocessing.size, preprocessing.size, 3), dtype=np.uint8)
         for place, image in enumerate(batch.images):
             pixels[place] = preprocessing.pixels(image)
         return PixelBatch(batch.rows, pixels, batch.rejects)
 
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        upcoming = pool.submit(read, 0)
-        for start in range(0, len(rows), _READ_AT_ONCE):
-            current = upcoming.result()
-            upcoming = pool.submit(read, start + _READ_AT_ONCE)
-            yield current
+    return read
+
+
+def in_order(
+    work: Callable[[int], T],
+    starts: Iterable[int],
+    *,
+    workers: int,
+    initializer: Callable[[], None] | None = None,
+) -> Iterator[T]:
+    """Yield ``work(start)`` in the order of ``starts``, done by threads that are at most one round ahead."""
+    waiting: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(workers, initializer=initializer) as pool:
+        try:
+            for start in starts:
+                waiting.append(pool.submit(work, start))
+                if len(waiting) > 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def check_error_rate(rejects: list[Reject], n: int, *, max_error_rate: float) -> None:
@@ -152,7 +172,8 @@ def load_pixels(
     rejects: list[Reject] = []
     progress.start("read images", len(rows))
     began = time.monotonic()
-    for batch in read_pixels(images, rows, preprocessing):
+    reader = pixel_reader(images, rows, preprocessing)
+    for batch in in_order(reader, range(0, len(rows), READ_AT_ONCE), workers=1):
         pixels[len(kept) : len(kept) + len(batch.rows)] = batch.pixels
         kept += batch.rows
         rejects += batch.rejects
