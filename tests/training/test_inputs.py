@@ -23,6 +23,11 @@ ROWS = np.arange(10, 150, dtype=np.int64)
 PREPROCESSING = Preprocessing(8, 8)
 
 
+def small_network():
+    generator = torch.Generator().manual_seed(0)
+    return build_network(NetworkConfig("small_cnn", 16), weights=None, generator=generator)
+
+
 def pixels(tmp_path, augment="none"):
     return load_pixels(
         IMAGES,
@@ -82,9 +87,7 @@ def test_without_mirroring_no_image_is_mirrored():
 
 
 def test_extracted_features_are_those_of_the_network():
-    network = build_network(
-        NetworkConfig("small_cnn", 16), weights=None, generator=torch.Generator().manual_seed(0)
-    )
+    network = small_network()
     inputs = extract_features(network, IMAGES, ROWS, PREPROCESSING)
     with torch.no_grad():
         expected = network.features(torch.from_numpy(np.stack([PREPROCESSING(IMAGES.load(r)) for r in ROWS])))
@@ -93,12 +96,22 @@ def test_extracted_features_are_those_of_the_network():
 
 
 def test_kept_features_come_back_only_to_the_run_that_made_them(tmp_path):
-    network = build_network(
-        NetworkConfig("small_cnn", 16), weights=None, generator=torch.Generator().manual_seed(0)
-    )
+    network = small_network()
     inputs = extract_features(network, IMAGES, ROWS, PREPROCESSING)
     save_features(tmp_path / "f", inputs, {"seed": 1})
     kept = load_features(tmp_path / "f", {"seed": 1}, device=torch.device("cpu"))
     assert torch.equal(kept.features, inputs.features)
     with pytest.raises(ResumeError, match="seed was 1, is 2"):
         load_features(tmp_path / "f", {"seed": 2}, device=torch.device("cpu"))
+
+
+def test_computing_features_leaves_the_number_of_threads_alone():
+    network = small_network()
+    before = torch.get_num_threads()
+    extract_features(network, IMAGES, ROWS, PREPROCESSING)
+    assert torch.get_num_threads() == before
+
+
+def test_no_rows_give_no_features():
+    network = small_network()
+    assert extract_features(network, IMAGES, ROWS[:0], PREPROCESSING).features.shape == (0, 512)
