@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import warnings
 from typing import Annotated
@@ -98,8 +97,6 @@ app.command(epilog=examples("hashnet crosscheck photos.hnx --sample 1000 --radiu
 
 def main() -> None:
     """Run the command line on ``sys.argv`` and exit with its code."""
-    # Ray's native processes write to our stderr, between the bars, what only its developers can use.
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="hashnet: %(message)s")
     logging.captureWarnings(capture=True)
     warnings.formatwarning = _one_line
