@@ -20,7 +20,6 @@ from .gather import Answer, check_complete, gather_balls, gather_neighbors
 from .placement import check_distinct, check_shards, place_rows, place_segments
 from .shard_actor import ShardActor
 
-
 # Ray's own limit for arguments that it sends along with a call.
 INLINE_BYTES = 100 * 1024
 
