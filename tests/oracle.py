@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 def distances(queries: NDArray[np.uint8], codes: NDArray[np.uint8]) -> NDArray[np.int32]:
     xor = queries[:, None, :] ^ codes[None, :, :]
-    return np.bitwise_count(xor).sum(axis=2, dtype=np.int32)
+    summed: NDArray[np.int32] = np.bitwise_count(xor).sum(axis=2, dtype=np.int32)
+    return summed
 
 
 def search(
