@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+TEMPORARY_SUFFIX = ".tmp"
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace ``path`` by ``data``: temporary file beside it, fsync, rename, fsync of the directory.
 
-    Raises OSError (a full disk, say) and leaves what was at ``path`` untouched then.
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path to write to; what was written is made durable and replaces ``path`` at the end.
+
+    The rename itself is durable after ``sync_directory``, which a caller with several files does once. If
+    anything raises, the temporary file is removed and ``path`` is untouched. Two processes that write the
+    same path do not get in each other's way.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}{TEMPORARY_SUFFIX}")
     try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
+        yield temporary
+        with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace ``path`` by ``data``, durable on return; raises OSError and leaves ``path`` as it was."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
     sync_directory(path.parent)
 
 

@@ -11,10 +11,11 @@ from typing import Any, Self
 import numpy as np
 
 from hashnet.codes import Codes, Ids, check_n_bits
-from hashnet.encoding.durable import FileMark, sync_folder, write_durably
+from hashnet.encoding.durable import FileMark, write_durably
 from hashnet.encoding.settings import EncodeSettings
 from hashnet.encoding.shards import CodeShard, RejectedRow, ShardEntry, read_rejects
 from hashnet.errors import DamagedError
+from hashnet.files import sync_directory
 
 MANIFEST = "manifest.json"
 REJECTS = "rejects.parquet"
@@ -181,9 +182,9 @@ class CodeStore:
 
 def commit_manifest(path: Path, manifest: StoreManifest) -> CodeStore:
     """Make the store at ``path`` complete, durably: its files first, the manifest last."""
-    sync_folder(path)
+    sync_directory(path)
     write_durably(path / MANIFEST, manifest.to_bytes())
-    sync_folder(path)
+    sync_directory(path)
     return CodeStore(path, manifest)
 
 

@@ -1,14 +1,14 @@
-"""Files that are there whole or not at all, and the mark by which they are known again."""
+"""The mark by which a written file is known again."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-TEMPORARY_SUFFIX = ".tmp"
+from hashnet.files import replacing
+
 _PIECE_BYTES = 2**20
 
 
@@ -56,28 +56,7 @@ class FileMark:
 
 
 def write_durably(path: Path, data: bytes) -> FileMark:
-    """Write ``data`` to ``path`` so that after a crash it is there whole or not at all; return its mark.
-
-    The rename is durable after ``sync_folder``: a caller that writes several files syncs once.
-    """
-    # Two workers may write the same unit after a restart; each has its own temporary.
-    temporary = path.with_name(f"{path.name}.{os.getpid()}-{os.urandom(4).hex()}{TEMPORARY_SUFFIX}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    """Write ``data`` to ``path``, whole or not at all; return its mark. Durable after ``sync_directory``."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
     return FileMark.of(data)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in ``folder`` durable."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

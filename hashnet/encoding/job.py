@@ -13,10 +13,11 @@ from typing import Any, Self
 
 from hashnet.datasets.reading import Reject
 from hashnet.encoding.code_store import MANIFEST, REJECTS, CodeStore, StoreManifest, commit_manifest
-from hashnet.encoding.durable import TEMPORARY_SUFFIX, sync_folder, write_durably
+from hashnet.encoding.durable import write_durably
 from hashnet.encoding.settings import EncodeSettings
 from hashnet.encoding.shards import CodeShard, RejectedRow, ShardEntry, rejects_bytes, write_shard
 from hashnet.errors import DamagedError, ErrorRateError, LockedError, ResumeError
+from hashnet.files import TEMPORARY_SUFFIX, sync_directory
 
 JOB_FOLDER = ".job"
 _SETTINGS = "job.json"
@@ -59,11 +60,11 @@ class Verdict:
 def commit_unit(output: Path, unit: int, shard: CodeShard, rejects: Sequence[Reject]) -> Verdict:
     """Write one work unit durably: its shard first, then the verdict that makes it count."""
     entry = write_shard(output, unit, shard)
-    sync_folder(output)
+    sync_directory(output)
     verdict = Verdict(entry, tuple(RejectedRow(unit, *reject) for reject in rejects))
     job_folder = output / JOB_FOLDER
     write_durably(_verdict_path(job_folder, unit), verdict.to_json().encode())
-    sync_folder(job_folder)
+    sync_directory(job_folder)
     return verdict
 
 
@@ -137,8 +138,8 @@ class EncodeJob:
             self._check_settings(_read_settings(path))
         else:
             write_durably(path, (json.dumps(self.settings.to_json(), indent=1) + "\n").encode())
-            sync_folder(job_folder)
-            sync_folder(self.output)
+            sync_directory(job_folder)
+            sync_directory(self.output)
         for unit in range(self.settings.n_units):
             verdict = _read_verdict(_verdict_path(job_folder, unit))
             # A unit whose files are gone or damaged is simply encoded again.
@@ -177,7 +178,7 @@ def open_job(output: Path, settings: EncodeSettings, *, max_error_rate: float) -
     _check_usable(output)
     job_folder = output / JOB_FOLDER
     job_folder.mkdir(parents=True, exist_ok=True)
-    sync_folder(output.resolve().parent)
+    sync_directory(output.resolve().parent)
     with (job_folder / _LOCK).open("wb") as lock:
         try:
             # The kernel lets go of it when the process ends, however it ends.

@@ -91,7 +91,7 @@ class ShardEntry:
 
 
 def write_shard(folder: Path, number: int, shard: CodeShard) -> ShardEntry:
-    """Write the files of a shard, each whole or not at all; durable after ``sync_folder``."""
+    """Write the files of a shard, each whole or not at all; durable after ``sync_directory``."""
     contents = (
         _array_bytes(shard.codes),
         _array_bytes(shard.ids.astype("<i8")),

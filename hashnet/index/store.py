@@ -19,7 +19,7 @@ import re
 from pathlib import Path
 
 from hashnet.errors import DamagedError, LockedError
-from hashnet.files import sync_directory, write_atomically
+from hashnet.files import TEMPORARY_SUFFIX, sync_directory, write_atomically
 from hashnet.index.manifest import MAX_MANIFEST_BYTES, Manifest, parse_manifest
 
 _MANIFEST = re.compile(r"manifest-([0-9]{6,})\.json")
@@ -136,4 +136,4 @@ class Store:
 
 
 def _is_leftover(name: str) -> bool:
-    return name.startswith(".") and name.endswith(".tmp")
+    return name.startswith(".") and name.endswith(TEMPORARY_SUFFIX)
