@@ -46,14 +46,18 @@ def describe_index(path: Path) -> dict[str, Any]:
     from hashnet.index import open_index
 
     with open_index(path) as index:
+        stats = index.stats()
         return {
             "kind": "index",
-            "codes": len(index),
-            "n_bits": index.n_bits,
-            "fingerprint": index.fingerprint,
-            "segments": len(index.stats().segment_sizes),
-            **dict(index.metadata),
+            "codes": stats.n_codes,
+            "distinct": stats.n_distinct,
+            "n_bits": stats.n_bits,
+            "segments": stats.n_segments,
             "bytes": directory_bytes(path),
+            "bytes a code": stats.bytes_per_code,
+            "kernels": stats.simd,
+            "fingerprint": stats.fingerprint,
+            **index.metadata,
         }
 
 
@@ -66,10 +70,10 @@ def describe_store(path: Path) -> dict[str, Any]:
         "kind": "code store",
         "codes": store.n_codes,
         "n_bits": store.n_bits,
+        "unreadable": store.n_rejects,
+        "bytes": directory_bytes(path),
         "fingerprint": store.fingerprint,
         "source": store.source,
-        "rejects": len(store.rejects),
-        "bytes": directory_bytes(path),
     }
 
 
@@ -84,8 +88,8 @@ def describe_model(path: Path) -> dict[str, Any]:
         "n_bits": model.n_bits,
         "classes": len(model.classes),
         "seed": model.seed,
-        "fingerprint": model.fingerprint,
         "bytes": directory_bytes(path),
+        "fingerprint": model.fingerprint,
     }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from hashnet.errors import DamagedError
+from hashnet.files import write_atomically
 from hashnet.models.network import HashNetwork, NetworkConfig
 from hashnet.models.preprocessing import Preprocessing
 
@@ -165,25 +165,6 @@ def load_model(directory: Path | str) -> Model:
     metrics_path = directory / METRICS_FILE
     metrics = _read_json(metrics_path) if metrics_path.is_file() else {}
     return Model(network, preprocessing, classes, seed, mark, metrics)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace ``path`` by ``data``: temporary file, fsync, rename, fsync of the directory."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _load_network(path: Path, config: NetworkConfig) -> HashNetwork:

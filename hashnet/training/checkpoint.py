@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from hashnet.errors import DamagedError, ResumeError
+from hashnet.files import replacing, sync_directory
 
 _FORMAT = "hashnet-checkpoint-1"
 
@@ -40,16 +40,9 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], values: Mapping[str,
     text = json.dumps(dict(values), sort_keys=True)
     metadata = {"format": _FORMAT, "values": text, "sha256": _digest(plain, text)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    save_file(plain, temporary, metadata=metadata)
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    with replacing(path) as temporary:
+        save_file(plain, temporary, metadata=metadata)
+    sync_directory(path.parent)
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

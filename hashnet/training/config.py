@@ -99,7 +99,11 @@ class TrainConfig:
         """Return the settings with every None filled; ``image_side`` is that of the first image."""
         info = backbone_info(self.backbone)
         small = self.backbone == "small_cnn"
-        size = min(max(image_side, info.min_image_size), 64) if small else info.image_size
+        if small:
+            size = min(max(image_side, info.min_image_size), 64)
+        else:
+            # Small images are enlarged to twice their side: more costs time and adds no information.
+            size = min(info.image_size, max(info.min_image_size, 2 * image_side))
         if self.freeze_backbone:
             defaults: dict[str, Any] = FROZEN_DEFAULTS
         elif small:
