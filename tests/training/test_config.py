@@ -70,3 +70,9 @@ def test_where_a_run_is_made_is_no_part_of_its_identity():
 def test_every_other_setting_is_part_of_the_identity():
     missing = set(TrainConfig.names()) - set(TrainConfig().identity())
     assert missing == {"device", "checkpoint_every"}
+
+
+@pytest.mark.parametrize(("side", "size"), [(32, 64), (64, 128), (300, 224)])
+def test_small_images_are_enlarged_to_twice_their_side_at_most(side, size):
+    config = TrainConfig(backbone="mobilenet_v2", freeze_backbone=True)
+    assert config.resolved(image_side=side, n_images=100).image_size == size
