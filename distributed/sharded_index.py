@@ -196,6 +196,7 @@ class ShardedIndex:
 
     def keys_of(self, ids: Ids) -> list[str | None]:
         """Return the source key of each id, None where it has none."""
+        ids = np.asarray(ids, dtype=np.int64).ravel()
         parts, _ = self._ask("keys_of", ids, partial=False)
         return [next((key for key in keys if key is not None), None) for keys in zip(*parts, strict=True)]
 
@@ -221,8 +222,6 @@ class ShardedIndex:
         return f"ShardedIndex({where}, n_bits={self.n_bits}, codes={len(self)}, shards={len(self._sizes)})"
 
     def _check_queries(self, queries: Codes, fingerprint: str | None) -> None:
-        if self._closed:
-            raise ValueError("the sharded index is closed; open it again")
         check_codes(queries, self.n_bits, name="queries")
         if fingerprint is not None and fingerprint != self.fingerprint:
             raise FingerprintError(fingerprint, self.fingerprint or "none", what="queries")
@@ -230,6 +229,8 @@ class ShardedIndex:
     def _ask(
         self, method: str, argument: Any, *more: Any, partial: bool
     ) -> tuple[list[Any], tuple[int, ...]]:
+        if self._closed:
+            raise ValueError("the sharded index is closed; open it again")
         # One copy in the object store serves every shard of a node; a few queries travel faster in the call.
         shared = ray.put(argument) if argument.nbytes > INLINE_BYTES else argument
         refs = [getattr(actor, method).remote(shared, *more) for actor in self._actors]

@@ -1,6 +1,7 @@
 """The command line as a stranger meets it: help, version, cheap to start, and the codes it exits with."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -96,3 +97,27 @@ def test_the_installed_script_is_the_command():
         pytest.skip("hashnet is not installed as a script beside this Python")
     done = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("hashnet ")
+
+
+def test_an_interrupted_training_says_how_to_go_on(tmp_path):
+    command = [sys.executable, "-m", "hashnet", "train", "--data", "digits", "--output", tmp_path / "m"]
+    command += ["--iterations", "100000", "--progress", "json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as training:
+        for line in training.stderr:
+            if json.loads(line)["event"] == "advance":
+                training.send_signal(signal.SIGINT)
+                break
+        _, said = training.communicate(timeout=60)
+    assert training.returncode == 130
+    assert said.splitlines()[-1] == (
+        "hashnet: interrupted; run the same command with --resume to go on from the last checkpoint"
+    )
+
+
+def test_a_warning_is_one_line_on_stderr(tmp_path):
+    result = hashnet(
+        *("train", "--data", "digits", "--output", tmp_path / "m"), *("--iterations", 20, "--stages", 3)
+    )
+    assert result.returncode == 0
+    assert all(line.startswith("hashnet: warning: training collapsed") for line in result.stderr.splitlines())
+    assert result.stderr

@@ -198,6 +198,23 @@ class TestADeadShard:
         assert len(dead) == wounded.shard_sizes[1]
 
 
+def test_a_shard_that_is_too_late_is_missing(directory, data):
+    from hashnet.distributed import ShardedIndex
+
+    with ShardedIndex.open(directory, shards=2, timeout_s=1e-9) as hasty:
+        with pytest.raises(
+            IncompleteError, match=r"shards \[0, 1\] did not answer \(no answer within 1e-09 s"
+        ):
+            hasty.search(data[2], 5)
+        answer = hasty.search(data[2], 5, partial=True)
+        assert (answer.missing, answer.result.ids.max()) == ((0, 1), -1)
+
+
+def test_queries_too_large_to_travel_with_the_call_are_answered_alike(sharded, one):
+    queries = np.random.default_rng(3).integers(0, 256, (40_000, N_BITS // 8), dtype=np.uint8)
+    assert_same(sharded.search(queries, 2), one.search(queries, 2))
+
+
 def test_a_partial_answer_of_all_shards_is_complete(sharded, one, data):
     answer = sharded.search(data[2], 5, partial=True)
     assert answer.complete
