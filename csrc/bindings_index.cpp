@@ -56,9 +56,14 @@ py::array_t<T> as_array(std::vector<T>&& values) {
     return py::array_t<T>(size, data, guard);
 }
 
+void require_threads(unsigned threads) {
+    if (threads == 0) throw std::invalid_argument("threads must be at least 1, got 0");
+}
+
 template <class Search>
 py::tuple nearest(CodesView queries, std::uint64_t k, unsigned threads, const Search& search) {
     if (k == 0 || k > 0x7FFFFFFF) throw std::invalid_argument("k must be from 1 to 2^31 - 1");
+    require_threads(threads);
     const auto nq = static_cast<py::ssize_t>(queries.n);
     py::array_t<std::int32_t> distances({nq, static_cast<py::ssize_t>(k)});
     py::array_t<std::int64_t> ids({nq, static_cast<py::ssize_t>(k)});
@@ -73,6 +78,7 @@ py::tuple nearest(CodesView queries, std::uint64_t k, unsigned threads, const Se
 
 template <class Search>
 py::tuple balls(CodesView queries, unsigned radius, unsigned threads, const Search& search) {
+    require_threads(threads);
     BallArrays found;
     {
         const py::gil_scoped_release released;
@@ -83,6 +89,7 @@ py::tuple balls(CodesView queries, unsigned radius, unsigned threads, const Sear
 }
 
 SegmentPointer build(const Codes& codes, const Ids& ids, const std::string& path, unsigned threads) {
+    require_threads(threads);
     const CodesView seen = view(codes);
     if (seen.n == 0 || seen.n > hashnet::kMaxSegmentRows) {
         throw std::invalid_argument("a segment holds from 1 to " + std::to_string(hashnet::kMaxSegmentRows) +

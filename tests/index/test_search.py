@@ -223,3 +223,10 @@ def test_an_instruction_set_that_is_not_there_is_refused():
     )
     assert done.returncode != 0
     assert b"HASHNET_SIMD=mmx" in done.stderr
+
+
+def test_the_engine_itself_refuses_no_threads():
+    codes = np.zeros((4, 8), dtype=np.uint8)
+    for scan in (_core.scan_search, _core.scan_radius):
+        with pytest.raises(ValueError, match="threads must be at least 1, got 0"):
+            scan(codes, codes, 1, 0)
