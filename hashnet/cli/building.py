@@ -47,7 +47,7 @@ def build_index(
             staging,
             n_bits=store.n_bits,
             fingerprint=store.fingerprint,
-            metadata={SOURCE: store.source},
+            metadata={SOURCE: absolute_source(store.source)},
         )
         with index:
             for part in parts:
@@ -85,6 +85,11 @@ def add_to_index(
     finally:
         progress.finish()
     return len(codes)
+
+
+def absolute_source(source: str) -> str:
+    """Return a source that holds in every working folder: a path that exists becomes absolute."""
+    return str(Path(source).absolute()) if source != "digits" and Path(source).exists() else source
 
 
 def check_new(keys: Sequence[str], present: Iterable[str | None], path: Path) -> None:

@@ -128,7 +128,7 @@ def train(
     )
     images = open_images(data, image_root=image_root)
     database = split(images, seed=seed).database
-    train_model(
+    result = train_model(
         images,
         database,
         config,
@@ -137,7 +137,15 @@ def train(
         overwrite=overwrite,
         progress=make_progress(progress),
     )
-    facts = {**describe_model(output), "trained on": len(database), "data": images.source}
+    last = result.metrics["stages"][-1]
+    facts = {
+        **describe_model(output),
+        "data": images.source,
+        "images": len(database),
+        "loss on relaxed codes": last["loss_relaxed"],
+        "loss on sgn codes": last["loss_sgn"],
+        "distinct codes": f"{last['distinct_codes']} of {last['sample']}",
+    }
     if json:
         print_json(facts)
     else:

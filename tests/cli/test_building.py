@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hashnet import open_index
-from hashnet.cli.building import build_index
+from hashnet.cli.building import absolute_source, build_index
 from hashnet.encoding import CodeStore
 
 
@@ -109,3 +109,14 @@ def test_new_images_keep_their_row_numbers(changeable, tiny_model, tmp_path, run
     assert run("add", changeable, tmp_path / "new").exit_code == 0
     with open_index(changeable) as opened:
         assert opened.keys_of(np.array([500, 509])) == ["digits/0500", "digits/0509"]
+
+
+@pytest.mark.parametrize("source", ["digits", "gone/folder"])
+def test_a_source_that_is_no_path_is_noted_as_it_is(source):
+    assert absolute_source(source) == source
+
+
+def test_a_folder_of_images_is_noted_so_that_every_working_folder_finds_it(tmp_path, monkeypatch):
+    (tmp_path / "photos").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert absolute_source("photos") == str(tmp_path / "photos")
