@@ -122,45 +122,53 @@ class BarProgress:
         self._stream = stream
         self._bars: RichProgress | None = None
         self._task: TaskID | None = None
+        self._done = 0
+        self._total: int | None = None
         self._figures: dict[str, float] = {}
 
     def start(self, what: str, total: int | None) -> None:
         """Draw a new bar."""
         from rich.console import Console
         from rich.markup import escape
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as RichProgress
 
         self.finish()
         console = Console(file=self._stream) if self._stream else Console(stderr=True)
         self._bars = RichProgress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description:<22}"),
             BarColumn(bar_width=30),
-            MofNCompleteColumn(),
+            TextColumn("{task.fields[count]:>17}"),
             TimeElapsedColumn(),
             TextColumn("{task.fields[figures]}", style="cyan"),
             console=console,
         )
-        self._figures = {}
+        self._done, self._total, self._figures = 0, total, {}
         self._bars.start()
-        self._task = self._bars.add_task(escape(what), total=total, figures="")
+        self._task = self._bars.add_task(escape(what), total=total, count=self._count(), figures="")
 
     def advance(self, done: int = 1, **figures: float) -> None:
         """Move the bar."""
         if self._bars is None or self._task is None:
             return
+        self._done += done
         self._figures.update(figures)
-        text = "  ".join(f"{name}={value:.4g}" for name, value in self._figures.items())
-        self._bars.update(self._task, advance=done, figures=text)
+        text = "  ".join(f"{name.replace('_', ' ')} {_short(value)}" for name, value in self._figures.items())
+        self._bars.update(self._task, advance=done, count=self._count(), figures=text)
 
     def finish(self) -> None:
         """Leave the bar as it stands and give the terminal back."""
         if self._bars is None:
             return
-        if self._task is not None and self._bars.tasks[0].total is None:
-            self._bars.update(self._task, total=self._bars.tasks[0].completed)
+        if self._task is not None and self._total is None:
+            self._bars.update(self._task, total=1, completed=1)
         self._bars.stop()
         self._bars, self._task = None, None
+
+    def _count(self) -> str:
+        if self._total is None:
+            return f"{self._done:,}" if self._done else ""
+        return f"{self._done:,}/{self._total:,}"
 
 
 def make_progress(mode: ProgressMode = "auto", *, stream: TextIO | None = None) -> Progress:
@@ -172,6 +180,11 @@ def make_progress(mode: ProgressMode = "auto", *, stream: TextIO | None = None) 
     if mode == "bar" or (mode == "auto" and (stream or sys.stderr).isatty()):
         return BarProgress(stream)
     return NO_PROGRESS
+
+
+def _short(value: float) -> str:
+    """Return a figure in as few characters as tell it apart."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _json_number(value: float) -> float | None:

@@ -89,7 +89,25 @@ def test_bar_progress_draws_what_and_figures(total):
     progress.advance(5, loss=0.25)
     progress.finish()
     assert "encode [cats]" in stream.getvalue()
-    assert "loss=0.25" in stream.getvalue()
+    assert "loss 0.25" in stream.getvalue()
+
+
+def test_bar_progress_counts_what_is_done():
+    stream = io.StringIO()
+    progress = BarProgress(stream)
+    progress.start("encode", 2000)
+    progress.advance(1500, images_per_s=12345.6)
+    progress.finish()
+    assert "1,500/2,000" in stream.getvalue()
+    assert "images per s 12,346" in stream.getvalue()
+
+
+def test_bar_progress_of_unknown_length_shows_no_count():
+    stream = io.StringIO()
+    progress = BarProgress(stream)
+    progress.start("wait", None)
+    progress.finish()
+    assert "/" not in stream.getvalue()
 
 
 @pytest.mark.parametrize("progress", [NoProgress(), JsonProgress(io.StringIO()), BarProgress(io.StringIO())])
