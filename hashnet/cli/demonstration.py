@@ -90,8 +90,11 @@ def demonstrate(
     """
     from hashnet.distributed import ShardedIndex, encode_with_ray, ray_cluster
     from hashnet.encoding import EncodedRows, Encoder
+    from hashnet.evaluation.reference import load_faiss
     from hashnet.training import TrainConfig, train
 
+    # Found missing only at the cross-check, all the work before it would be lost.
+    load_faiss()
     images = open_images(DATA)
     parts = split(images, seed=seed)
     model, codes, path = output / "model", output / "codes", output / "digits.hnx"

@@ -169,3 +169,42 @@ def test_codes_of_another_model_are_not_added(run, place, other_model):
     result = run("add", "a.hnx", "codes2")
     assert (result.exit_code, "fingerprint" in result.stderr) == (2, True)
     assert contents(place / "a.hnx") == before
+
+
+@pytest.fixture
+def unlabelled(place, picture):
+    """A flat folder of images, without a class to learn."""
+    (place / "flat").mkdir()
+    for i in range(4):
+        shutil.copy(picture, place / "flat" / f"{i}.png")
+    return "flat"
+
+
+@pytest.mark.parametrize(
+    "line", ["evaluate --model model --data flat", "train --data flat --output m --backbone small_cnn"]
+)
+@pytest.mark.usefixtures("unlabelled")
+def test_images_without_labels_are_refused_where_labels_are_needed(run, line):
+    result = run(*line.split())
+    assert (result.exit_code, "labels" in result.stderr) == (2, True), result.stderr
+
+
+@pytest.mark.usefixtures("unlabelled")
+def test_images_without_labels_can_be_encoded(run):
+    assert run.json("encode", "--model", "model", "--data", "flat", "--output", "c")["codes"] == 4
+
+
+@pytest.mark.usefixtures("unlabelled")
+def test_too_many_unreadable_images_are_a_failure(run, place):
+    (place / "flat" / "0.png").write_bytes((place / "flat" / "1.png").read_bytes()[:50])
+    result = run("encode", "--model", "model", "--data", "flat", "--output", "c")
+    assert (result.exit_code, "0.png" in result.stderr) == (1, True)
+
+
+@pytest.mark.usefixtures("unlabelled")
+def test_few_unreadable_images_are_counted_and_skipped(run, place):
+    (place / "flat" / "0.png").write_bytes((place / "flat" / "1.png").read_bytes()[:50])
+    facts = run.json(
+        *("encode", "--model", "model", "--data", "flat", "--output", "c", "--max-error-rate", 0.5)
+    )
+    assert (facts["codes"], facts["unreadable"]) == (3, 1)
