@@ -1,0 +1,31 @@
+"""Reports show queries of every class, and mark neighbours by shared labels."""
+
+import numpy as np
+import pytest
+
+from hashnet.cli.pages import similar, spread
+from hashnet.datasets import ArrayImages
+
+
+def one_hot(classes):
+    return np.eye(10, dtype=np.uint8)[classes]
+
+
+def test_the_first_of_each_class_is_shown_before_the_second():
+    labels = one_hot([0, 0, 0, 2, 1, 1])
+    assert spread(np.arange(6), labels, 4).tolist() == [0, 4, 3, 1]
+
+
+def test_no_more_are_shown_than_there_are():
+    assert sorted(spread(np.array([1, 3]), one_hot([5, 5, 5, 5]), 10).tolist()) == [1, 3]
+
+
+@pytest.mark.parametrize(("a", "b", "shared"), [(0, 1, True), (0, 2, False)])
+def test_images_are_similar_if_they_share_a_label(a, b, shared):
+    labels = np.array([[1, 0, 1], [0, 0, 1], [0, 1, 0]], dtype=np.uint8)
+    images = ArrayImages(np.zeros((3, 8, 8), dtype=np.uint8), labels)
+    assert similar(images, a, b) is shared
+
+
+def test_without_labels_nobody_knows():
+    assert similar(ArrayImages(np.zeros((2, 8, 8), dtype=np.uint8)), 0, 1) is None
