@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 
 import numpy as np
+
+from hashnet.codes import Ids
 
 
 def check_k(k: object, n: int, *, pad: bool) -> int:
@@ -42,3 +45,27 @@ def check_threads(threads: int | None, n_queries: int | None = None) -> int:
     if threads < 1:
         raise ValueError(f"threads must be at least 1, got {threads}")
     return threads
+
+
+def check_new_ids(ids: Ids, held: Sequence[tuple[int, int, Callable[[], Ids]]]) -> None:
+    """Refuse ids that occur twice or are held already; nearly free where ids ascend.
+
+    ``held`` has, for each part of the index, its smallest id, its largest, and a way to get them all.
+    """
+    if not len(ids):
+        return
+    if not (np.diff(ids) > 0).all():
+        ordered = np.sort(ids)
+        twice = ordered[:-1][np.diff(ordered) == 0]
+        if len(twice):
+            raise ValueError(f"ids must be distinct, got {int(twice[0])} more than once")
+    low, high = int(ids.min()), int(ids.max())
+    for min_id, max_id, all_ids in held:
+        if high < min_id or low > max_id:
+            continue
+        again = ids[np.isin(ids, all_ids())]
+        if len(again):
+            raise ValueError(
+                f"ids must be new to the index, but it holds {len(again)} of them already, the first is "
+                f"{int(again[0])}; leave ids out to have them counted on from the largest"
+            )

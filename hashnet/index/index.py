@@ -13,10 +13,10 @@ from hashnet import _core
 from hashnet.codes import Codes, Ids, check_codes, check_ids, check_n_bits
 from hashnet.errors import DamagedError, FingerprintError, ReadOnlyError
 from hashnet.files import write_atomically
-from hashnet.index.arguments import check_k, check_radius, check_threads
+from hashnet.index.arguments import check_k, check_new_ids, check_radius, check_threads
 from hashnet.index.keys import KeyTable, check_keys, checked_bytes, read_keys, to_parquet
 from hashnet.index.manifest import FileEntry, Manifest, SegmentEntry
-from hashnet.index.report import IndexStats, Plan, SegmentPlan
+from hashnet.index.report import IndexStats, Plan, describe_segment_plan
 from hashnet.index.store import Store
 from hashnet.results import Balls, Neighbors
 
@@ -124,7 +124,7 @@ class Index:
         ids = np.arange(first, first + n, dtype=np.int64) if ids is None else check_ids(ids, n)
         if keys is not None:
             check_keys(keys, n)
-        self._check_new(ids)
+        check_new_ids(ids, [(e.min_id, e.max_id, self._segments[e.file.name].row_ids) for e in self._entries])
         if n == 0:
             return
         entries = list(self._entries)
@@ -209,24 +209,7 @@ class Index:
         plans = []
         for number, (entry, report) in enumerate(zip(self._entries, reports, strict=True)):
             tables = self._segments[entry.file.name].tables
-            plans.append(
-                SegmentPlan(
-                    segment=number,
-                    n_codes=entry.n_rows,
-                    scan=report["scan"],
-                    substring_bits=tuple(table["substring_bits"] for table in tables),
-                    substring_radii=tuple(report["radii"]),
-                    expected_probes=report["expected_probes"],
-                    expected_candidates=report["expected_candidates"],
-                    expected_probing_us=report["expected_probing_us"],
-                    expected_scan_us=report["expected_scan_us"],
-                    probes=report["probes"],
-                    candidates=report["candidates"],
-                    verified=report["verified"],
-                    matches=report["matches"],
-                    time_us=report["us"],
-                )
-            )
+            plans.append(describe_segment_plan(number, entry.n_rows, tables, report))
         return Plan(n_bits=self.n_bits, radius=radius, k=k, segments=tuple(plans))
 
     def keys_of(self, ids: Ids) -> list[str | None]:
@@ -248,6 +231,11 @@ class Index:
         if not parts:
             return np.empty((0, self.n_bits // 8), dtype=np.uint8), np.empty(0, dtype=np.int64)
         return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+
+    def ids(self) -> Ids:
+        """Return all ids, segment by segment, in no useful order."""
+        parts = [self._segments[entry.file.name].row_ids() for entry in self._entries]
+        return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
 
     def stats(self) -> IndexStats:
         """Return counts and sizes."""
@@ -398,27 +386,6 @@ class Index:
         if self.fingerprint is None and adopt:
             return
         raise FingerprintError(fingerprint, self.fingerprint or "none", what=what)
-
-    def _check_new(self, ids: Ids) -> None:
-        """Refuse ids that occur twice or are held already; nearly free where ids ascend."""
-        if not len(ids):
-            return
-        if not (np.diff(ids) > 0).all():
-            ordered = np.sort(ids)
-            twice = ordered[:-1][np.diff(ordered) == 0]
-            if len(twice):
-                raise ValueError(f"ids must be distinct, got {int(twice[0])} more than once")
-        low, high = int(ids.min()), int(ids.max())
-        for entry in self._entries:
-            if high < entry.min_id or low > entry.max_id:
-                continue
-            held = self._segments[entry.file.name].row_ids()
-            again = ids[np.isin(ids, held)]
-            if len(again):
-                raise ValueError(
-                    f"ids must be new to the index, but it holds {len(again)} of them already, the first is "
-                    f"{int(again[0])}; leave ids out to have them counted on from the largest"
-                )
 
 
 def open_index(

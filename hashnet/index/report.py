@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hashnet import _core
 
 
 @dataclass(frozen=True)
@@ -79,3 +83,25 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """Return the plan as a JSON object."""
         return {**asdict(self), "time_us": self.time_us}
+
+
+def describe_segment_plan(
+    number: int, n_codes: int, tables: Sequence[_core.TableDict], report: _core.ReportDict
+) -> SegmentPlan:
+    """Return what the engine reported of a query in segment ``number``."""
+    return SegmentPlan(
+        segment=number,
+        n_codes=n_codes,
+        scan=report["scan"],
+        substring_bits=tuple(table["substring_bits"] for table in tables),
+        substring_radii=tuple(report["radii"]),
+        expected_probes=report["expected_probes"],
+        expected_candidates=report["expected_candidates"],
+        expected_probing_us=report["expected_probing_us"],
+        expected_scan_us=report["expected_scan_us"],
+        probes=report["probes"],
+        candidates=report["candidates"],
+        verified=report["verified"],
+        matches=report["matches"],
+        time_us=report["us"],
+    )

@@ -1,0 +1,42 @@
+// Small steps that probing and scanning share: reading an entry, prefetching, bounds for kernels.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "kernels/residue.hpp"
+#include "storage/segment.hpp"
+
+namespace hashnet {
+
+// Entries handed to a kernel in one call: bounds the survivor buffer, and lets a falling k-NN bound
+// take effect inside a long bucket.
+inline constexpr std::uint32_t kChunkEntries = 4096;
+inline constexpr std::uint32_t kChunkBlocks = kChunkEntries / kBlockEntries;
+
+inline void prefetch(const void* address) {
+    __builtin_prefetch(address, 0, 3);
+}
+
+/// The residue of an entry, left-aligned.
+inline std::uint64_t residue_at(const Table& table, std::uint32_t position) {
+    const unsigned planes = table.layout.planes;
+    const std::uint8_t* byte = table.blocks + std::size_t{position / kBlockEntries} * planes * kBlockEntries +
+                               position % kBlockEntries;
+    std::uint64_t residue = 0;
+    for (unsigned i = 0; i < planes; ++i) {
+        residue |= std::uint64_t{byte[std::size_t{i} * kBlockEntries]} << (56 - 8 * i);
+    }
+    return residue;
+}
+
+inline unsigned popcount(std::uint64_t x) {
+    return static_cast<unsigned>(__builtin_popcountll(x));
+}
+
+// Kernels compare signed bytes. Residues have at most 64 bits, so a larger bound passes everything too.
+inline std::int8_t as_bound(int bound) {
+    return static_cast<std::int8_t>(std::clamp(bound, -1, 127));
+}
+
+}  // namespace hashnet
