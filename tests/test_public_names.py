@@ -50,8 +50,8 @@ ERRORS = {
     "CollapseWarning": "HashnetWarning",
 }
 INDEX_METHODS = """
-    add check close create explain export fingerprint in_memory keys_of metadata n_bits path refresh search
-    search_radius stats
+    add check close create explain export fingerprint ids in_memory keys_of metadata n_bits path refresh
+    search search_radius stats
     """
 SHARDED_METHODS = """
     close from_codes keys_of open search search_radius shard_sizes

@@ -74,7 +74,7 @@ def add_to_index(
     progress.start("add", len(codes))
     try:
         with open_index(path, mode="w") as index:
-            _, taken = index.export()
+            taken = index.ids()
             if not again:
                 check_new(keys, index.keys_of(taken), path)
             if len(codes):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 TSNE_POINTS = 1000
 # Below this number of codes a map of them says nothing, and t-SNE refuses.
 TSNE_LEAST = 30
+LONGEST_NAME = 20
 
 
 def add_figures(page: Page, evaluation: Evaluation) -> None:
@@ -54,7 +55,9 @@ def add_curves(
     )
     if len(codes) >= TSNE_LEAST:
         page.figure(
-            tsne_figure(codes, labels, classes=classes, n_points=TSNE_POINTS, seed=seed),
+            tsne_figure(
+                codes, labels, classes=[short(name) for name in classes], n_points=TSNE_POINTS, seed=seed
+            ),
             f"t-SNE of {min(len(codes), TSNE_POINTS):,} codes by Hamming distance; colour is the class.",
         )
 
@@ -84,6 +87,12 @@ def add_neighbours(page: Page, images: ImageSet, queries: Ids, nearest: Neighbor
         ]
         rows.append(GridRow(GridItem(images.load(query), images.key(query)), items))
     page.grid(retrieval_grid(rows))
+
+
+def short(name: str) -> str:
+    """Return a class name that fits beside a map: without synonyms, at most 20 characters."""
+    name = name.split(",", maxsplit=1)[0].strip()
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
 def similar(images: ImageSet, a: int, b: int) -> bool | None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hashnet.cli.pages import similar, spread
+from hashnet.cli.pages import short, similar, spread
 from hashnet.datasets import ArrayImages
 
 
@@ -29,3 +29,15 @@ def test_images_are_similar_if_they_share_a_label(a, b, shared):
 
 def test_without_labels_nobody_knows():
     assert similar(ArrayImages(np.zeros((2, 8, 8), dtype=np.uint8)), 0, 1) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("bee", "bee"),
+        ("mantis, mantid", "mantis"),
+        ("a name of more than twenty characters", "a name of more than…"),
+    ],
+)
+def test_class_names_fit_beside_a_map(name, shown):
+    assert short(name) == shown
