@@ -9,7 +9,6 @@ from pathlib import Path
 import ray
 
 from hashnet.codes import Codes, Ids
-from hashnet.errors import DamagedError
 from hashnet.index import Index, open_index
 from hashnet.results import Balls, Neighbors
 
@@ -22,16 +21,9 @@ class ShardActor:
         self._threads = threads
         self._index: Index | None = None
 
-    def open(self, path: str, segments: list[int]) -> int | tuple[str, str]:
-        """Map the given segments of the index at ``path``; return the number of codes.
-
-        Damage is returned as (path, reason): DamagedError takes two arguments, and an exception that crosses
-        processes is rebuilt from its message alone.
-        """
-        try:
-            self._index = open_index(Path(path), segments=segments)
-        except DamagedError as error:
-            return str(error.path), error.reason
+    def open(self, path: str, segments: list[int]) -> int:
+        """Map the given segments of the index at ``path``; return the number of codes."""
+        self._index = open_index(Path(path), segments=segments)
         return len(self._index)
 
     def load(self, codes: Codes, ids: Ids, n_bits: int) -> int:

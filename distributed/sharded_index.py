@@ -10,7 +10,7 @@ import numpy as np
 import ray
 
 from hashnet.codes import Codes, Ids, check_codes, check_ids, check_n_bits
-from hashnet.errors import DamagedError, FingerprintError, HashnetError
+from hashnet.errors import FingerprintError, HashnetError
 from hashnet.index import open_index
 from hashnet.index.arguments import check_k, check_radius
 from hashnet.results import Balls, Neighbors
@@ -252,9 +252,6 @@ def _sizes_of(refs: list[Any], actors: list[Any]) -> list[int]:
     try:
         answers, missing = _collect(refs, timeout_s=None)
         check_complete(missing, partial=False)
-        for answer in answers:
-            if isinstance(answer, tuple):
-                raise DamagedError(*answer)
     except BaseException:
         for actor in actors:
             ray.kill(actor)

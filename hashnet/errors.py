@@ -1,7 +1,7 @@
 """Every error and warning that hashnet raises on its own account.
 
 Wrong arguments raise the built-in ``TypeError`` and ``ValueError``; what is here is what a caller may
-want to catch by name.
+want to catch by name. Every one survives the way from another process whole.
 """
 
 from __future__ import annotations
@@ -21,17 +21,24 @@ class DamagedError(HashnetError):
         self.path = Path(path)
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type[DamagedError], tuple[Path, str]]:
+        return type(self), (self.path, self.reason)
+
 
 class FingerprintError(HashnetError, ValueError):
     """Codes of two code spaces were about to be mixed."""
 
-    def __init__(self, got: str, wanted: str, *, what: str = "codes") -> None:
+    def __init__(self, got: str, wanted: str, what: str = "codes") -> None:
         super().__init__(
             f"{what} carry fingerprint {got}, but {wanted} is wanted: they come from another model, "
             "preprocessing or n_bits, and their distances would mean nothing; encode with the same model"
         )
         self.got = got
         self.wanted = wanted
+        self.what = what
+
+    def __reduce__(self) -> tuple[type[FingerprintError], tuple[str, str, str]]:
+        return type(self), (self.got, self.wanted, self.what)
 
 
 class LockedError(HashnetError):
@@ -51,6 +58,10 @@ class IncompleteError(HashnetError):
             "answer of the others, marked as incomplete"
         )
         self.missing = missing
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[IncompleteError], tuple[list[int], str]]:
+        return type(self), (self.missing, self.reason)
 
 
 class UnreadableImageError(HashnetError):
@@ -60,6 +71,9 @@ class UnreadableImageError(HashnetError):
         super().__init__(f"image {key} cannot be read: {reason}")
         self.key = key
         self.reason = reason
+
+    def __reduce__(self) -> tuple[type[UnreadableImageError], tuple[str, str]]:
+        return type(self), (self.key, self.reason)
 
 
 class ErrorRateError(HashnetError):

@@ -19,7 +19,9 @@ PUBLIC = {
         split
         """,
     "hashnet.distributed": "Answer ShardedIndex encode_with_ray ensure_ray ray_cluster",
-    "hashnet.encoding": "CodeShard CodeStore EncodedRows Encoder RejectedRow encode_to_store",
+    "hashnet.encoding": """
+        CodeShard CodeStore EncodedRows Encoder RejectedRow add_to_index build_index encode_to_store
+        """,
     "hashnet.evaluation": """
         BitStatistics Comparison CrosscheckReport Evaluation GridItem GridRow Mismatch Page PrecisionRecall
         Ranking bit_statistics count_distinct crosscheck distance_figure empty_balls evaluate gap_figure
@@ -27,7 +29,7 @@ PUBLIC = {
         precision_recall precision_recall_figure precision_within rank recall_at recall_within retrieval_grid
         tsne_figure
         """,
-    "hashnet.index": "Index open_index",
+    "hashnet.index": "Index IndexStats Plan SegmentPlan open_index",
     "hashnet.losses": "HashNetLoss PairCounts PairWeights count_pairs pair_weights",
     "hashnet.models": """
         BACKBONES IMAGENET_MEAN IMAGENET_STD BackboneInfo HashHead HashNetwork Model NetworkConfig

@@ -21,10 +21,9 @@ def add(
     progress: ProgressOption = "auto",
 ) -> None:
     """Add encoded images to an index; they must come from the same model."""
-    from hashnet.cli.building import add_to_index
     from hashnet.cli.info import describe_index
     from hashnet.cli.output import print_json, print_pairs
-    from hashnet.encoding import CodeStore
+    from hashnet.encoding import CodeStore, add_to_index
     from hashnet.progress import make_progress
 
     added = add_to_index(CodeStore.open(codes), index, again=again, progress=make_progress(progress))

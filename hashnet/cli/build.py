@@ -27,10 +27,9 @@ def build(
     progress: ProgressOption = "auto",
 ) -> None:
     """Build an exact Hamming index from encoded images."""
-    from hashnet.cli.building import build_index
     from hashnet.cli.info import describe_index
     from hashnet.cli.output import print_json, print_pairs
-    from hashnet.encoding import CodeStore
+    from hashnet.encoding import CodeStore, build_index
     from hashnet.progress import make_progress
 
     build_index(CodeStore.open(codes), output, segments=shards, progress=make_progress(progress))

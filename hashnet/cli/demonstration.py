@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from hashnet.cli.building import build_index
 from hashnet.cli.protocol import Measured, measure_codes
 from hashnet.cli.timing import Timing, measure
 from hashnet.datasets import ImageSet, open_images, split
+from hashnet.encoding import build_index
 from hashnet.evaluation import CrosscheckReport, crosscheck
 from hashnet.index import Index, open_index
 from hashnet.progress import NO_PROGRESS, Progress

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from hashnet import open_index
-from hashnet.cli.building import absolute_source, build_index
-from hashnet.encoding import CodeStore
+from hashnet.encoding import CodeStore, build_index
+from hashnet.encoding.building import absolute_source
 
 
 class Stop(BaseException):

@@ -5,16 +5,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hashnet.encoding.code_store import CodeStore
 from hashnet.files import sync_directory
 from hashnet.index import Index, open_index
 from hashnet.progress import NO_PROGRESS, Progress
-
-if TYPE_CHECKING:
-    from hashnet.encoding import CodeStore
 
 # The metadata entry that says where the images behind the ids are.
 SOURCE = "source"
@@ -28,8 +25,6 @@ def build_index(
     It is built beside ``output`` under another name and renamed at the end, so that a failed or killed build
     leaves no index there. Raises FileExistsError, and ValueError for an empty store or too many segments.
     """
-    from hashnet.distributed.placement import place_rows
-
     if output.exists():
         raise FileExistsError(
             f"{output} exists already; add to it with `hashnet add`, or choose another --output"
@@ -37,7 +32,12 @@ def build_index(
     codes, ids, keys = store.codes(), store.ids(), store.keys()
     if len(codes) == 0:
         raise ValueError(f"{store.path} holds no codes; there is nothing to build an index of")
-    parts = place_rows(len(codes), segments)
+    if not 1 <= segments <= len(codes):
+        raise ValueError(
+            f"shards must be at most the number of codes and at least 1, got {segments} shards for "
+            f"{len(codes)} codes"
+        )
+    bounds = [len(codes) * part // segments for part in range(segments + 1)]
     output.parent.mkdir(parents=True, exist_ok=True)
     staging = output.with_name(f".{output.name}.building")
     shutil.rmtree(staging, ignore_errors=True)
@@ -50,7 +50,7 @@ def build_index(
             metadata={SOURCE: absolute_source(store.source)},
         )
         with index:
-            for part in parts:
+            for part in map(slice, bounds, bounds[1:]):
                 index.add(codes[part], ids=ids[part], keys=keys[part], fingerprint=store.fingerprint)
                 progress.advance(part.stop - part.start)
         staging.rename(output)
