@@ -28,8 +28,7 @@ test-all: $(STAMP)
 	$(BIN)/python -m pytest
 
 lint: $(STAMP)
-	$(BIN)/python -m pip install --quiet -c constraints.txt '.[lint]' --no-build-isolation 2>/dev/null || \
-	  $(BIN)/python -m pip install --quiet -c constraints.txt ruff mypy clang-format
+	$(BIN)/python -m pip install --quiet -c constraints.txt ruff mypy clang-format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -43,10 +43,10 @@ td.number, th.number { text-align: right; }
 pre { background: var(--card); padding: .9rem 1rem; border-radius: .5rem; overflow-x: auto;
   font-size: .85rem; line-height: 1.45; }
 .grid { overflow-x: auto; margin: 1rem 0; }
-.row { display: flex; gap: .6rem; padding: .5rem 0; border-bottom: 1px solid var(--line);
+.row { display: flex; gap: .5rem; padding: .5rem 0; border-bottom: 1px solid var(--line);
   width: max-content; min-width: 100%; }
-.cell { margin: 0; width: 6.4rem; flex: none; font-size: .72rem; line-height: 1.3; }
-.cell img { display: block; width: 6.4rem; height: 6.4rem; object-fit: contain; background: var(--card);
+.cell { margin: 0; width: 5.2rem; flex: none; font-size: .72rem; line-height: 1.3; }
+.cell img { display: block; width: 5.2rem; height: 5.2rem; object-fit: contain; background: var(--card);
   border: 3px solid var(--line); border-radius: .3rem; }
 .cell.tiny img { image-rendering: pixelated; }
 .cell figcaption { overflow-wrap: anywhere; margin-top: .2rem; }
