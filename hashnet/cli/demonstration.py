@@ -88,6 +88,10 @@ def demonstrate(
     Model, codes and index go to ``output``. Whatever goes wrong is raised; what Ray was started for this
     ends with the call.
     """
+    from hashnet.distributed.authentication import demand_token
+
+    # Ray reads this when it is imported, which the next line does.
+    demand_token()
     from hashnet.distributed import ShardedIndex, encode_with_ray, ray_cluster
     from hashnet.encoding import EncodedRows, Encoder
     from hashnet.evaluation.reference import load_faiss

@@ -66,6 +66,9 @@ def encode(
         indices = getattr(split(images, seed=seed), part)
     watched = make_progress(progress)
     if workers:
+        from hashnet.distributed.authentication import demand_token
+
+        demand_token()
         from hashnet.distributed import encode_with_ray
 
         encode_with_ray(
