@@ -49,6 +49,7 @@ class Index:
         self._segments: dict[str, _core.Segment] = {}
         self._keys: dict[str, KeyTable] = {}
         self._searcher = _core.Searcher([])
+        self._closed = False
 
     @classmethod
     def create(
@@ -116,6 +117,7 @@ class Index:
         from the largest id so far. ``keys`` are names of the rows, kept beside them. What a directory has
         taken is durable when the call returns. Needs about 60 bytes of working memory a code.
         """
+        self._check_open()
         self._check_writable()
         check_codes(codes, self.n_bits)
         self._check_fingerprint(fingerprint, adopt=not len(self))
@@ -174,6 +176,7 @@ class Index:
         of each row is id -1. ``threads`` defaults to all cores. Queries that carry the ``fingerprint`` of
         another code space are refused.
         """
+        self._check_open()
         check_codes(queries, self.n_bits, name="queries")
         self._check_fingerprint(fingerprint, what="queries")
         k = check_k(k, len(self), pad=pad)
@@ -188,6 +191,7 @@ class Index:
         fingerprint: str | None = None,
     ) -> Balls:
         """Return all codes within ``radius`` (inclusive) of each query, each ascending (distance, id)."""
+        self._check_open()
         check_codes(queries, self.n_bits, name="queries")
         self._check_fingerprint(fingerprint, what="queries")
         radius = check_radius(radius, self.n_bits)
@@ -195,6 +199,7 @@ class Index:
 
     def explain(self, query: Codes, *, radius: int | None = None, k: int | None = None) -> Plan:
         """Run one query, ``(n_bits / 8,)`` or ``(1, n_bits / 8)``, and tell its plan and what it cost."""
+        self._check_open()
         if isinstance(query, np.ndarray) and query.ndim == 1:
             query = query[None, :]
         check_codes(query, self.n_bits, name="query")
@@ -214,6 +219,7 @@ class Index:
 
     def keys_of(self, ids: Ids) -> list[str | None]:
         """Return the key of each id, None for ids without one (and for -1)."""
+        self._check_open()
         ids = np.asarray(ids, dtype=np.int64).ravel()
         keys: list[str | None] = [None] * len(ids)
         for entry in self._entries:
@@ -227,6 +233,7 @@ class Index:
 
     def export(self) -> tuple[Codes, Ids]:
         """Return all codes ``(n, n_bits / 8)`` and their ids, segment by segment, each in code order."""
+        self._check_open()
         parts = [self._segments[entry.file.name].export_rows() for entry in self._entries]
         if not parts:
             return np.empty((0, self.n_bits // 8), dtype=np.uint8), np.empty(0, dtype=np.int64)
@@ -256,6 +263,7 @@ class Index:
 
     def check(self) -> None:
         """Compare every byte of the segments and keys with its checksum; raises DamagedError."""
+        self._check_open()
         for entry in self._entries:
             try:
                 self._segments[entry.file.name].verify()
@@ -266,6 +274,7 @@ class Index:
 
     def refresh(self) -> bool:
         """See what a writer has committed since; returns whether there was anything."""
+        self._check_open()
         if self._store is None or self._store.is_locked:
             return False
         if self._part is not None:
@@ -277,9 +286,10 @@ class Index:
         return True
 
     def close(self) -> None:
-        """Give up the write lock and the segments; the index is empty and read-only then."""
+        """Give up the write lock and the segments; the index answers no more. May be called again."""
         if self._store is not None:
             self._store.unlock()
+        self._closed = True
         self._segments = {}
         self._keys = {}
         self._entries = ()
@@ -295,7 +305,7 @@ class Index:
 
     def _load(self, manifest: Manifest, *, verify: bool) -> None:
         """Open the segments of ``manifest``; nothing changes if one cannot be opened."""
-        entries = _select(manifest.segments, self._part)
+        entries = manifest.part(self._part)
         opened = {
             entry.file.name: self._segments.get(entry.file.name) or self._open(entry, verify=verify)
             for entry in entries
@@ -305,7 +315,7 @@ class Index:
 
     def _show(self, manifest: Manifest) -> None:
         self._manifest = manifest
-        self._entries = _select(manifest.segments, self._part)
+        self._entries = manifest.part(self._part)
         self._searcher = _core.Searcher([self._segments[entry.file.name] for entry in self._entries])
 
     def _open(self, entry: SegmentEntry, *, verify: bool) -> _core.Segment:
@@ -374,6 +384,10 @@ class Index:
     def _where(self, entry: SegmentEntry) -> Path:
         return Path(entry.file.name) if self._store is None else self._store.segments / entry.file.name
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ValueError("the index is closed; open it again with hashnet.open_index")
+
     def _check_writable(self) -> None:
         if self._store is not None and not self._store.is_locked:
             raise ReadOnlyError(f"{self.path} is open for reading; open it with open_index(path, mode='w')")
@@ -429,16 +443,3 @@ def open_index(
         store.unlock()
         raise
     return index
-
-
-def _select(
-    segments: tuple[SegmentEntry, ...], part: Sequence[int] | slice | None
-) -> tuple[SegmentEntry, ...]:
-    if part is None:
-        return segments
-    if isinstance(part, slice):
-        return segments[part]
-    for number in part:
-        if not 0 <= number < len(segments):
-            raise ValueError(f"segments must be from 0 to {len(segments) - 1}, got {number}")
-    return tuple(segments[number] for number in part)

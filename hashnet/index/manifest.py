@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,17 @@ class Manifest:
     def n_rows(self) -> int:
         """Rows of all segments."""
         return sum(segment.n_rows for segment in self.segments)
+
+    def part(self, numbers: Sequence[int] | slice | None) -> tuple[SegmentEntry, ...]:
+        """Return the segments of these positions, all for None; raises ValueError for one that is not there."""
+        if numbers is None:
+            return self.segments
+        if isinstance(numbers, slice):
+            return self.segments[numbers]
+        for number in numbers:
+            if not 0 <= number < len(self.segments):
+                raise ValueError(f"segments must be from 0 to {len(self.segments) - 1}, got {number}")
+        return tuple(self.segments[number] for number in numbers)
 
     def to_bytes(self) -> bytes:
         """Return the manifest as JSON whose last member is the CRC-32C of all the others."""

@@ -121,3 +121,22 @@ def test_wrong_modes_are_refused(tmp_path):
         hashnet.open_index(tmp_path, mode="a")
     with pytest.raises(ValueError, match="memory must be"):
         hashnet.open_index(tmp_path, memory="gpu")
+
+
+def test_a_closed_index_says_so():
+    index = hashnet.Index.in_memory(n_bits=64)
+    index.add(GOOD)
+    index.close()
+    index.close()
+    for ask in (
+        lambda: index.search(GOOD, 1),
+        lambda: index.search_radius(GOOD, 1),
+        lambda: index.explain(GOOD[0], k=1),
+        lambda: index.add(GOOD),
+        index.export,
+        lambda: index.keys_of(np.array([0])),
+        index.check,
+        index.refresh,
+    ):
+        with pytest.raises(ValueError, match="the index is closed"):
+            ask()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import oracle
@@ -230,3 +231,16 @@ def test_the_engine_itself_refuses_no_threads():
     for scan in (_core.scan_search, _core.scan_radius):
         with pytest.raises(ValueError, match="threads must be at least 1, got 0"):
             scan(codes, codes, 1, 0)
+
+
+def test_other_python_threads_run_while_the_engine_searches():
+    rng = np.random.default_rng(9)
+    codes = rng.integers(0, 256, (200_000, 8), dtype=np.uint8)
+    index = build(codes, np.arange(len(codes)))
+    running = threading.Thread(target=index.search, args=(codes[:2000], 100), kwargs={"threads": 1})
+    running.start()
+    steps = 0
+    while running.is_alive():
+        steps += 1
+    # Were the interpreter lock held, this thread would get a few steps before and after the search.
+    assert steps > 10_000
