@@ -73,7 +73,7 @@ class Manifest:
         return sum(segment.n_rows for segment in self.segments)
 
     def part(self, numbers: Sequence[int] | slice | None) -> tuple[SegmentEntry, ...]:
-        """Return the segments of these positions, all for None; raises ValueError for one that is not there."""
+        """Return the segments at these positions, all for None; raises ValueError for an absent one."""
         if numbers is None:
             return self.segments
         if isinstance(numbers, slice):
