@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from hashnet.encoding.code_store import CodeStore
+from hashnet.errors import FingerprintError
 from hashnet.files import sync_directory
 from hashnet.index import Index, open_index
 from hashnet.progress import NO_PROGRESS, Progress
@@ -74,6 +75,9 @@ def add_to_index(
     progress.start("add", len(codes))
     try:
         with open_index(path, mode="w") as index:
+            # Before the keys: codes of another model could not be added under any ids.
+            if store.fingerprint != index.fingerprint:
+                raise FingerprintError(store.fingerprint, index.fingerprint or "none")
             taken = index.ids()
             if not again:
                 check_new(keys, index.keys_of(taken), path)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
+from pickle import UnpicklingError
 from urllib.error import URLError
 
 import torch
@@ -40,7 +40,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise ValueError(f"weights must be a .safetensors, .pth or .pt file, got {path}")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except (RuntimeError, EOFError, UnpicklingError) as error:
         raise DamagedError(path, f"torch.load(weights_only=True) refuses it ({error})") from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hashnet import open_index
+from hashnet import Index, open_index
 from hashnet.encoding import CodeStore, build_index
 from hashnet.encoding.building import absolute_source
 
@@ -120,3 +120,13 @@ def test_a_folder_of_images_is_noted_so_that_every_working_folder_finds_it(tmp_p
     (tmp_path / "photos").mkdir()
     monkeypatch.chdir(tmp_path)
     assert absolute_source("photos") == str(tmp_path / "photos")
+
+
+def test_codes_of_another_model_are_refused_for_that_and_not_for_their_images(codes, tmp_path, run):
+    other = tmp_path / "other.hnx"
+    with Index.create(other, n_bits=CodeStore.open(codes).n_bits, fingerprint="sha256:other"):
+        pass
+    result = run("add", other, codes)
+    assert result.exit_code == 2
+    assert "another model" in result.stderr
+    assert len(open_index(other)) == 0
