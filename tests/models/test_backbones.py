@@ -11,6 +11,7 @@ from torch.nn import functional
 from hashnet.errors import DamagedError, HashnetError
 from hashnet.models import BACKBONES, NetworkConfig, backbone_info, build_backbone, build_network
 from hashnet.models.backbones import SamePaddingConv2d
+from hashnet.models.torchvision_compat import torchvision_models
 from hashnet.models.weights import load_weights, read_state
 
 
@@ -137,6 +138,8 @@ def test_torchvision_weights_that_cannot_be_fetched_name_the_remedy(monkeypatch)
     def offline(*args, **kwargs):
         raise OSError("no route to host")
 
+    # Through this, so that the patch below finds torchvision where its compiled library does not load.
+    torchvision_models()
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", offline)
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
     with pytest.raises(HashnetError, match=r"no route to host.*pass its path as weights"):
