@@ -1,6 +1,7 @@
 #include "kernels/residue.hpp"
 
-#include <algorithm>
+#include <array>
+#include <cstring>
 
 #include "kernels/dispatch.hpp"
 
@@ -11,6 +12,17 @@
 namespace hashnet {
 
 namespace {
+
+// Row q: the distance of every nibble value to the nibble q.
+constexpr auto kNibbleDistances = [] {
+    std::array<std::array<std::uint8_t, 16>, 16> table{};
+    for (unsigned q = 0; q < 16; ++q) {
+        for (unsigned value = 0; value < 16; ++value) {
+            for (unsigned x = q ^ value; x != 0; x &= x - 1) ++table[q][value];
+        }
+    }
+    return table;
+}();
 
 // Bit i is set when entry i of the block belongs to [begin, end).
 std::uint32_t wanted_entries(std::uint32_t block, std::uint32_t begin, std::uint32_t end) {
@@ -117,11 +129,8 @@ std::size_t filter_avx2_any(const std::uint8_t* blocks, unsigned planes, const N
 void NibbleTables::set(std::uint64_t residue, unsigned planes) {
     for (unsigned i = 0; i < 2 * planes; ++i) {
         const auto nibble = static_cast<unsigned>(residue >> (60 - 4 * i)) & 15U;
-        for (unsigned value = 0; value < 16; ++value) {
-            const auto d = static_cast<std::uint8_t>(__builtin_popcount(value ^ nibble));
-            rows[i][value] = d;
-            rows[i][value + 16] = d;
-        }
+        std::memcpy(rows[i], kNibbleDistances[nibble].data(), 16);
+        std::memcpy(rows[i] + 16, kNibbleDistances[nibble].data(), 16);
     }
 }
 

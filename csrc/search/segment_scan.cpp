@@ -3,12 +3,13 @@
 #include <array>
 
 #include "codes.hpp"
+#include "kernels/dispatch.hpp"
 #include "search/entries.hpp"
 #include "search/segment_search.hpp"
 
 namespace hashnet {
 
-void SegmentSearch::scan_residues() {
+HASHNET_POPCNT_CLONES void SegmentSearch::scan_residues() {
     const Table& table = segment_->tables()[0];
     const std::uint32_t* cells = segment_->block_cells();
     const std::uint32_t n = segment_->n_distinct();
@@ -51,7 +52,7 @@ void SegmentSearch::scan_residues() {
     }
 }
 
-void SegmentSearch::scan_rows() {
+HASHNET_POPCNT_CLONES void SegmentSearch::scan_rows() {
     const unsigned n_words = segment_->n_words();
     const std::uint32_t n = segment_->n_distinct();
     for (std::uint32_t first = 0; first < n; first += kChunkEntries) {

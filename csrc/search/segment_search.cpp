@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "codes.hpp"
+#include "kernels/dispatch.hpp"
 #include "search/entries.hpp"
 
 namespace hashnet {
@@ -246,7 +247,8 @@ void SegmentSearch::scan_batch(unsigned j, unsigned e, const Batch& batch) {
 }
 
 // The kernel did not see the directory bits below the substring; they are implied by the cell.
-void SegmentSearch::verify_residues(unsigned j, unsigned e, std::uint32_t key, std::size_t n) {
+HASHNET_POPCNT_CLONES void SegmentSearch::verify_residues(unsigned j, unsigned e, std::uint32_t key,
+                                                          std::size_t n) {
     const Table& table = segment_->tables()[j];
     const unsigned below = table.layout.directory_bits - table.layout.substring_bits;
     std::uint32_t cell = key << below;
@@ -280,7 +282,7 @@ void SegmentSearch::collect_rows(unsigned j, std::size_t n) {
     if (rows_on_their_way_.size() >= kRowsTogether) verify_rows(j);
 }
 
-void SegmentSearch::verify_rows(unsigned j) {
+HASHNET_POPCNT_CLONES void SegmentSearch::verify_rows(unsigned j) {
     const unsigned n_words = segment_->n_words();
     counters_->verified += rows_on_their_way_.size();
     for (const std::uint32_t position : rows_on_their_way_) {
@@ -300,7 +302,7 @@ void SegmentSearch::verify_rows(unsigned j) {
 // A code belongs to the first step that meets it. Table t meets it at step steps_[t][its substring
 // distance there], or never; the step under way is the newest, so any other table that has met it at
 // all met it earlier. Each match is therefore added once, without a set of visited codes.
-bool SegmentSearch::met_earlier(unsigned j, const std::uint64_t* difference) const {
+HASHNET_POPCNT_CLONES bool SegmentSearch::met_earlier(unsigned j, const std::uint64_t* difference) const {
     for (unsigned t = 0; t < facets_.size(); ++t) {
         if (t == j) continue;
         const TableLayout& layout = segment_->tables()[t].layout;
