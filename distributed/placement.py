@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 
 def place_segments(sizes: Sequence[int], shards: int) -> list[list[int]]:
     """Return the segment positions of each shard, balanced by number of codes.
@@ -38,16 +35,6 @@ def place_rows(n: int, shards: int) -> list[slice]:
         raise ValueError(f"shards must be at most the number of codes, got {shards} shards for {n} codes")
     bounds = [n * shard // shards for shard in range(shards + 1)]
     return [slice(bounds[shard], bounds[shard + 1]) for shard in range(shards)]
-
-
-def check_distinct(ids: NDArray[np.int64]) -> None:
-    """Raise ValueError where an id occurs twice: each shard alone could not see it."""
-    if len(ids) < 2:
-        return
-    ordered = np.sort(ids)
-    twice = np.flatnonzero(ordered[1:] == ordered[:-1])
-    if len(twice):
-        raise ValueError(f"ids must be distinct, got {int(ordered[twice[0]])} more than once")
 
 
 def check_shards(shards: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,10 +42,6 @@ class ShardActor:
     def keys_of(self, ids: Ids) -> Sequence[str | None]:
         """Return the source keys of those ids that this shard holds, None for the others."""
         return self._part().keys_of(ids)
-
-    def process_id(self) -> int:
-        """Return the process id, for logs and tests."""
-        return os.getpid()
 
     def _part(self) -> Index:
         if self._index is None:

@@ -12,12 +12,12 @@ import ray
 from hashnet.codes import Codes, Ids, check_codes, check_ids, check_n_bits
 from hashnet.errors import FingerprintError, HashnetError
 from hashnet.index import open_index
-from hashnet.index.arguments import check_k, check_radius
+from hashnet.index.arguments import check_k, check_new_ids, check_radius
 from hashnet.results import Balls, Neighbors
 
 from .cluster import ensure_ray
 from .gather import Answer, check_complete, gather_balls, gather_neighbors
-from .placement import check_distinct, check_shards, place_rows, place_segments
+from .placement import check_shards, place_rows, place_segments
 from .shard_actor import ShardActor
 
 # Ray's own limit for arguments that it sends along with a call.
@@ -104,7 +104,8 @@ class ShardedIndex:
         """Spread codes in memory over ``shards`` actors, by contiguous rows; ids default to row numbers."""
         check_codes(codes, check_n_bits(n_bits))
         ids = np.arange(len(codes), dtype=np.int64) if ids is None else check_ids(ids, len(codes))
-        check_distinct(ids)
+        # Each shard alone could not see an id that another holds too.
+        check_new_ids(ids, [])
         parts = place_rows(len(codes), shards)
         actors = _start(shards, threads=threads, cpus=cpus_per_shard)
         refs = [

@@ -1,13 +1,12 @@
 #include "search/ranking.hpp"
 
 #include <algorithm>
-#include <atomic>
-#include <cstring>
-#include <exception>
 #include <mutex>
 #include <thread>
 
-#include "kernels/dispatch.hpp"
+#include "codes.hpp"
+#include "kernels/labelled.hpp"
+#include "parallel.hpp"
 
 namespace hashnet {
 
@@ -20,88 +19,13 @@ constexpr std::size_t kBlock = 4096;
 /// other's store.
 constexpr std::size_t kCopies = 4;
 
-/// Codes as whole words, zero-padded; padding is equal on both sides and adds nothing to a distance.
 std::vector<std::uint64_t> to_words(LabelledCodes view, std::size_t n_words) {
-    std::vector<std::uint64_t> words(view.n * n_words, 0);
+    std::vector<std::uint64_t> words(view.n * n_words);
+    const auto n_bits = static_cast<unsigned>(8 * view.n_bytes);
     for (std::size_t i = 0; i < view.n; ++i) {
-        std::memcpy(&words[i * n_words], view.codes + i * view.n_bytes, view.n_bytes);
+        load_words(view.codes + i * view.n_bytes, n_bits, words.data() + i * n_words);
     }
     return words;
-}
-
-/// One query against a run of database rows; value = 2 * distance + relevant.
-struct Task {
-    const std::uint64_t* query;
-    const std::uint64_t* query_labels;
-    const std::uint64_t* codes;
-    const std::uint64_t* labels;
-    std::size_t n;
-    std::size_t n_words;
-    std::size_t n_label_words;
-    std::uint16_t* values;
-};
-
-// Inlined into one function for each instruction set, which decides what the popcount becomes. kWords and
-// kLabelWords of 0 stand for lengths known at run time only.
-template <std::size_t kWords, std::size_t kLabelWords>
-[[gnu::always_inline]] inline void fill(const Task& task) {
-    const std::size_t n_words = kWords != 0 ? kWords : task.n_words;
-    const std::size_t n_label_words = kLabelWords != 0 ? kLabelWords : task.n_label_words;
-    for (std::size_t i = 0; i < task.n; ++i) {
-        unsigned distance = 0;
-        for (std::size_t w = 0; w < n_words; ++w) {
-            distance +=
-                static_cast<unsigned>(__builtin_popcountll(task.query[w] ^ task.codes[i * n_words + w]));
-        }
-        std::uint64_t shared = 0;
-        for (std::size_t w = 0; w < n_label_words; ++w) {
-            shared |= task.query_labels[w] & task.labels[i * n_label_words + w];
-        }
-        task.values[i] = static_cast<std::uint16_t>(2 * distance + (shared != 0 ? 1u : 0u));
-    }
-}
-
-template <std::size_t kWords>
-[[gnu::always_inline]] inline void fill_labels(const Task& task) {
-    switch (task.n_label_words) {
-        case 1:
-            return fill<kWords, 1>(task);
-        case 2:
-            return fill<kWords, 2>(task);
-        default:
-            return fill<kWords, 0>(task);
-    }
-}
-
-[[gnu::always_inline]] inline void fill_any(const Task& task) {
-    switch (task.n_words) {
-        case 1:
-            return fill_labels<1>(task);
-        case 2:
-            return fill_labels<2>(task);
-        default:
-            return fill_labels<0>(task);
-    }
-}
-
-void fill_scalar(const Task& task) {
-    fill_any(task);
-}
-
-#if defined(__x86_64__)
-// The popcnt instruction: at the usual 1-2 words a code it beats a vector popcount, and labels are read too.
-__attribute__((target("avx2,popcnt"))) void fill_avx2(const Task& task) {
-    fill_any(task);
-}
-#endif
-
-using Fill = void (*)(const Task&);
-
-Fill choose_fill() {
-#if defined(__x86_64__)
-    if (active_simd() != Simd::kScalar) return fill_avx2;
-#endif
-    return fill_scalar;
 }
 
 /// sums[n] = 1 + 1/2 + ... + 1/n.
@@ -193,31 +117,32 @@ class Ranker {
         : values_(n), order_(at), next_(n_counts), hits_(at, 0), counts_(kCopies * 2 * n_counts) {}
 
     /// Fills both histograms and returns the average precision of one query.
-    double operator()(Task task, Fill fill_values, std::uint32_t* all, std::uint32_t* relevant) {
-        count(task, fill_values, all, relevant);
+    double operator()(LabelledRun run, FillLabelled fill_values, std::uint32_t* all,
+                      std::uint32_t* relevant) {
+        count(run, fill_values, all, relevant);
         return place(all);
     }
 
     const std::vector<std::int64_t>& hits() const { return hits_; }
 
   private:
-    void count(Task task, Fill fill_values, std::uint32_t* all, std::uint32_t* relevant) {
+    void count(LabelledRun run, FillLabelled fill_values, std::uint32_t* all, std::uint32_t* relevant) {
         std::fill(counts_.begin(), counts_.end(), 0u);
         const std::size_t stride = 2 * next_.size();
-        const std::uint64_t* codes = task.codes;
-        const std::uint64_t* labels = task.labels;
+        const std::uint64_t* codes = run.codes;
+        const std::uint64_t* labels = run.labels;
         const std::size_t n = values_.size();
         for (std::size_t first = 0; first < n; first += kBlock) {
-            task.n = std::min(kBlock, n - first);
-            task.codes = codes + first * task.n_words;
-            task.labels = labels + first * task.n_label_words;
-            task.values = values_.data() + first;
-            fill_values(task);
+            run.n = std::min(kBlock, n - first);
+            run.codes = codes + first * run.n_words;
+            run.labels = labels + first * run.n_label_words;
+            run.values = values_.data() + first;
+            fill_values(run);
             std::size_t i = 0;
-            for (; i + kCopies <= task.n; i += kCopies) {
-                for (std::size_t c = 0; c < kCopies; ++c) ++counts_[c * stride + task.values[i + c]];
+            for (; i + kCopies <= run.n; i += kCopies) {
+                for (std::size_t c = 0; c < kCopies; ++c) ++counts_[c * stride + run.values[i + c]];
             }
-            for (; i < task.n; ++i) ++counts_[task.values[i]];
+            for (; i < run.n; ++i) ++counts_[run.values[i]];
         }
         for (std::size_t d = 0; d < next_.size(); ++d) {
             std::uint32_t hits = 0;
@@ -286,7 +211,7 @@ Ranking rank(LabelledCodes queries, LabelledCodes database, std::size_t at, unsi
     const auto query_words = to_words(queries, n_words);
     const auto words = to_words(database, n_words);
     const auto harmonic = harmonic_sums(at);
-    const Fill fill_values = choose_fill();
+    const FillLabelled fill_values = fill_labelled();
 
     Ranking result;
     result.all.resize(queries.n * n_counts);
@@ -296,44 +221,28 @@ Ranking rank(LabelledCodes queries, LabelledCodes database, std::size_t at, unsi
     result.hits.assign(at, 0);
     result.expected_hits.assign(at, 0.0);
 
-    std::atomic<std::size_t> next{0};
-    std::mutex mutex;
-    std::exception_ptr failure;
-    const auto work = [&] {
-        try {
-            Ranker ranker(database.n, n_counts, at);
-            for (std::size_t q = next++; q < queries.n; q = next++) {
-                const Task task{&query_words[q * n_words],
-                                queries.labels + q * queries.n_label_words,
-                                words.data(),
-                                database.labels,
-                                database.n,
-                                n_words,
-                                database.n_label_words,
-                                nullptr};
-                std::uint32_t* all = &result.all[q * n_counts];
-                std::uint32_t* relevant = &result.relevant[q * n_counts];
-                result.average_precision[q] = ranker(task, fill_values, all, relevant);
-                result.tie_aware[q] = tie_aware_precision(all, relevant, n_counts, at, harmonic);
-            }
-            const std::lock_guard<std::mutex> lock(mutex);
-            for (std::size_t i = 0; i < at; ++i) result.hits[i] += ranker.hits()[i];
-        } catch (...) {
-            const std::lock_guard<std::mutex> lock(mutex);
-            failure = std::current_exception();
-        }
-    };
     if (n_threads == 0) n_threads = std::max(1u, std::thread::hardware_concurrency());
-    n_threads = static_cast<unsigned>(std::min<std::size_t>(n_threads, std::max<std::size_t>(1, queries.n)));
-    std::vector<std::thread> threads;
-    // A thread that the system refuses is done without: the others take its queries.
-    try {
-        for (unsigned t = 1; t < n_threads; ++t) threads.emplace_back(work);
-    } catch (const std::exception&) {
-    }
-    work();
-    for (auto& thread : threads) thread.join();
-    if (failure) std::rethrow_exception(failure);
+    std::mutex mutex;
+    const std::size_t grain = queries.n / (std::size_t{n_threads} * 4) + 1;
+    parallel_pieces(queries.n, grain, n_threads, [&](std::size_t first, std::size_t last) {
+        Ranker ranker(database.n, n_counts, at);
+        for (std::size_t q = first; q < last; ++q) {
+            const LabelledRun run{&query_words[q * n_words],
+                                  queries.labels + q * queries.n_label_words,
+                                  words.data(),
+                                  database.labels,
+                                  database.n,
+                                  n_words,
+                                  database.n_label_words,
+                                  nullptr};
+            std::uint32_t* all = &result.all[q * n_counts];
+            std::uint32_t* relevant = &result.relevant[q * n_counts];
+            result.average_precision[q] = ranker(run, fill_values, all, relevant);
+            result.tie_aware[q] = tie_aware_precision(all, relevant, n_counts, at, harmonic);
+        }
+        const std::lock_guard<std::mutex> lock(mutex);
+        for (std::size_t i = 0; i < at; ++i) result.hits[i] += ranker.hits()[i];
+    });
 
     for (std::size_t q = 0; q < queries.n; ++q) {
         add_expected_hits(&result.all[q * n_counts], &result.relevant[q * n_counts], n_counts,

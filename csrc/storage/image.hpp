@@ -34,7 +34,6 @@ class Image {
     /// Null for a read-only map.
     std::uint8_t* mutable_data() { return writable_ ? data_ : nullptr; }
     std::size_t size() const { return size_; }
-    bool owns_memory() const { return descriptor_ < 0 && writable_; }
 
     /// Makes a created file durable. Throws std::system_error.
     void sync();

@@ -62,7 +62,6 @@ class Segment {
     std::size_t size() const { return image_.size(); }
     /// CRC-32C of the header, which holds the checksums of all sections: it identifies the content.
     std::uint32_t checksum() const { return checksum_; }
-    const Image& image() const { return image_; }
 
     bool residue_form() const { return rows_ == nullptr; }
     bool has_runs() const { return runs_ != nullptr; }

@@ -1,8 +1,7 @@
 """Placement gives every segment and every row to exactly one shard, evenly."""
 
-import numpy as np
 import pytest
-from hashnet.distributed.placement import check_distinct, place_rows, place_segments
+from hashnet.distributed.placement import place_rows, place_segments
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -57,8 +56,3 @@ def test_more_shards_than_codes_are_refused():
 def test_a_wrong_number_of_shards_is_refused(shards, error):
     with pytest.raises(error, match="shards must be"):
         place_segments([1, 2], shards)
-
-
-def test_an_id_that_occurs_twice_is_named():
-    with pytest.raises(ValueError, match="distinct, got 7"):
-        check_distinct(np.array([7, 1, 7], dtype=np.int64))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import hashnet
+from hashnet.index.arguments import check_new_ids
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +141,8 @@ def test_a_closed_index_says_so():
     ):
         with pytest.raises(ValueError, match="the index is closed"):
             ask()
+
+
+def test_an_id_that_occurs_twice_is_named():
+    with pytest.raises(ValueError, match="distinct, got 7"):
+        check_new_ids(np.array([7, 1, 7]), [])
