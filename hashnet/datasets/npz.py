@@ -27,8 +27,7 @@ _IRREGULAR = (
     struct.error,
     EOFError,
     OSError,
-    NotImplementedError,
-    RuntimeError,
+    RuntimeError,  # also for a compression method that this Python lacks
     SyntaxError,
     TypeError,
     ValueError,
