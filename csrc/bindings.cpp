@@ -14,6 +14,7 @@ PYBIND11_MODULE(_core, m) {
         "simd", [] { return std::string(hashnet::simd_name(hashnet::active_simd())); },
         "Name of the instruction set in use.");
     m.def("available_simd", &hashnet::available_simd, "Instruction sets this machine can run, best first.");
-    bind_index(m);
+    bind_segments(m);
+    bind_search(m);
     bind_ranking(m);
 }

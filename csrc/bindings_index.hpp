@@ -3,4 +3,5 @@
 
 #include <pybind11/pybind11.h>
 
-void bind_index(pybind11::module_& m);
+void bind_segments(pybind11::module_& m);
+void bind_search(pybind11::module_& m);
