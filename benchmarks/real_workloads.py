@@ -1,11 +1,12 @@
-"""Codes of real data: SimHash of text lines, and HashNet codes of images blown up by repetition.
+"""Codes of real data: SimHash of text lines, dHash and HashNet codes of images.
 
     python -m benchmarks.real_workloads simhash --output DIR [--text FOLDER ...]
     python -m benchmarks.real_workloads learned --output DIR --name tiny48 --bits 48 \\
         --data tinyimagenet100_jpeg.npz --weights mobilenet_v2_imagenet_fp16.safetensors
+    python -m benchmarks.real_workloads dhash --output DIR --data tinyimagenet100_jpeg.npz cifar10_jpeg.npz
 
 Each writes ``NAME.codes.npy``, ``NAME.queries.npy`` and ``NAME.json`` (where they come from) into DIR, which
-``bench_real`` reads. Learned codes are stored once an image; ``blown_up`` repeats them when they are opened.
+``bench_real`` reads. Codes of images are stored once an image; ``load`` repeats them with small noise.
 """
 
 from __future__ import annotations
@@ -40,18 +41,20 @@ _ROWS_AT_ONCE = 1 << 18
 
 
 def load(folder: Path, name: str, *, n: int) -> Workload:
-    """Return a prepared workload; learned codes are repeated up to ``n`` rows, text keeps at most ``n``."""
+    """Return a prepared workload; codes of images are repeated up to ``n`` rows, text keeps at most ``n``."""
     about = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     codes = np.load(folder / f"{name}.codes.npy")
     queries = np.load(folder / f"{name}.queries.npy")
-    if about["kind"] == "learned":
+    if about["kind"] != "simhash":
         codes = blown_up(codes, n, seed=SEED)
-        queries = with_noise(queries[np.random.default_rng(SEED + 1).permutation(len(queries))], seed=SEED + 2)
+        queries = with_noise(
+            queries[np.random.default_rng(SEED + 1).permutation(len(queries))], seed=SEED + 2
+        )
     return Workload(name, codes.shape[1] * 8, SEED, codes[:n], queries)
 
 
 def blown_up(codes: Codes, n: int, *, seed: int) -> Codes:
-    """Return ``n`` rows: random rows of ``codes``, half of them unchanged, half with noise (``with_noise``)."""
+    """Return ``n`` rows: random rows of ``codes``, half unchanged, half with noise (``with_noise``)."""
     rng = np.random.default_rng(seed)
     rows = np.empty((n, codes.shape[1]), dtype=np.uint8)
     for first in range(0, n, _ROWS_AT_ONCE):
@@ -89,9 +92,9 @@ def text_lines(folders: list[Path]) -> Iterator[bytes]:
                 if b"\0" in text[:SNIFFED_BYTES]:
                     continue
                 for line in text.splitlines():
-                    line = line.strip()
-                    if len(line) >= LEAST_CHARACTERS:
-                        yield line[: MOST_GRAMS + GRAM - 1]
+                    stripped = line.strip()
+                    if len(stripped) >= LEAST_CHARACTERS:
+                        yield stripped[: MOST_GRAMS + GRAM - 1]
 
 
 def simhash(lines: list[bytes]) -> Codes:
@@ -106,8 +109,8 @@ def simhash(lines: list[bytes]) -> Codes:
     hashes = _mixed(np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(text, GRAM)))
     codes = np.empty((len(lines), 8), dtype=np.uint8)
     for byte in range(8):
-        # Eight counters of 8 bits in a word: a line has at most 255 grams, so none of its sums carries, and the
-        # difference of two running sums is exact although the sums themselves wrap.
+        # Eight counters of 8 bits in a word: a line has at most 255 grams, so none of its sums carries, and
+        # the difference of two running sums is exact although the sums themselves wrap.
         sums = np.zeros(len(hashes) + 1, dtype=np.uint64)
         np.cumsum(_SPREAD[hashes.view(np.uint8).reshape(-1, 8)[:, byte]], out=sums[1:])
         ones = (sums[begins + n_grams] - sums[begins]).view(np.uint8).reshape(-1, 8)
@@ -157,7 +160,7 @@ def learned_workload(
 ) -> tuple[Codes, Codes]:
     """Return the codes of split 0 (trained on, the database) and split 1 (queries) of an image pack.
 
-    A head on a frozen MobileNetV2 is trained with the defaults; the model stays in ``models`` for the next time.
+    A head on a frozen MobileNetV2 is trained with the defaults; the model stays in ``models``.
     """
     from hashnet.datasets import open_images, split
     from hashnet.encoding import Encoder
@@ -182,6 +185,31 @@ def learned_workload(
         encoder.encode_image_set(images, parts.database).codes,
         encoder.encode_image_set(images, parts.query).codes,
     )
+
+
+def dhash_workload(packs: list[Path]) -> tuple[Codes, Codes]:
+    """Return the 64-bit difference hash of the images of packs with a split: database (0) and queries (1).
+
+    A bit is 1 where a pixel of the 8 x 9 grey image is darker than its right neighbour, so that neighbouring
+    bits depend on each other.
+    """
+    from PIL import Image
+
+    from hashnet.datasets import open_images, split
+
+    codes: list[Codes] = []
+    queries: list[Codes] = []
+    for pack in packs:
+        images = open_images(pack)
+        for rows, into in ((split(images).database, codes), (split(images).query, queries)):
+            pixels = np.stack(
+                [
+                    np.asarray(images.load(int(row)).convert("L").resize((9, 8), Image.Resampling.BILINEAR))
+                    for row in rows
+                ]
+            )
+            into.append(np.packbits(pixels[:, :, 1:] > pixels[:, :, :-1], axis=2).reshape(len(rows), 8))
+    return np.concatenate(codes), np.concatenate(queries)
 
 
 def described(codes: Codes) -> dict[str, Any]:
@@ -240,7 +268,10 @@ def main() -> None:
     learned.add_argument("--bits", type=int, default=48)
     learned.add_argument("--name", default=None)
     learned.add_argument("--progress", choices=("auto", "bar", "json", "none"), default="auto")
-    for command in (text, learned):
+    images = commands.add_parser("dhash", help="difference hash of the images of packs with a split")
+    images.add_argument("--data", type=Path, nargs="+", required=True, help="image packs with a split")
+    images.add_argument("--name", default="dhash64")
+    for command in (text, learned, images):
         command.add_argument("--output", type=Path, required=True, help="folder for the codes")
     arguments = parser.parse_args()
     if arguments.kind == "simhash":
@@ -248,6 +279,10 @@ def main() -> None:
             arguments.text or text_folders(), n_queries=arguments.queries, most=int(arguments.most)
         )
         about = {"kind": "simhash", "grams": f"{GRAM} bytes", "least_characters": LEAST_CHARACTERS}
+        store(arguments.output, arguments.name, codes, queries, about)
+    elif arguments.kind == "dhash":
+        codes, queries = dhash_workload(arguments.data)
+        about = {"kind": "dhash", "data": [pack.name for pack in arguments.data]}
         store(arguments.output, arguments.name, codes, queries, about)
     else:
         codes, queries = learned_workload(
