@@ -26,7 +26,7 @@ HASHNET_AVX512 inline __m512i add_lanes(__m512i a, __m512i b) {
 template <unsigned kWords>
 struct EightRows {
     HASHNET_AVX512 EightRows(const std::uint64_t* query, unsigned n_words)
-        : n_words_(n_words),
+        : n_words_(kWords != 0 ? kWords : n_words),
           first_mask_(mask(n_words)),
           second_mask_(n_words > 8 ? mask(n_words - 8) : static_cast<__mmask8>(0)),
           first_(_mm512_maskz_loadu_epi64(first_mask_, query)),
@@ -47,10 +47,11 @@ struct EightRows {
 
     // Words of the mask only are read; a row has at most 16.
     HASHNET_AVX512 __m512i counts(const std::uint64_t* rows, unsigned i) const {
-        const std::uint64_t* row = rows + std::size_t{i} * n_words_;
+        const unsigned n_words = kWords != 0 ? kWords : n_words_;
+        const std::uint64_t* row = rows + std::size_t{i} * n_words;
         const __m512i low = _mm512_xor_si512(_mm512_maskz_loadu_epi64(first_mask_, row), first_);
         const __m512i sum = _mm512_popcnt_epi64(low);
-        if (n_words_ <= 8) return sum;
+        if (n_words <= 8) return sum;
         const __m512i high = _mm512_xor_si512(_mm512_maskz_loadu_epi64(second_mask_, row + 8), second_);
         return _mm512_add_epi64(sum, _mm512_popcnt_epi64(high));
     }
@@ -160,6 +161,12 @@ std::size_t filter_rows_avx512(const std::uint64_t* rows, std::size_t n, unsigne
             return filter<2>(rows, n, n_words, query, bound, first, out);
         case 4:
             return filter<4>(rows, n, n_words, query, bound, first, out);
+        case 8:
+            return filter<8>(rows, n, n_words, query, bound, first, out);
+        case 3:
+            return filter<3>(rows, n, n_words, query, bound, first, out);
+        case 16:
+            return filter<16>(rows, n, n_words, query, bound, first, out);
         default:
             return filter<0>(rows, n, n_words, query, bound, first, out);
     }
