@@ -330,7 +330,7 @@ void SegmentSearch::add(std::uint64_t code, std::uint32_t position, unsigned dis
     std::uint64_t rows = 1;
     if (bound_->k() != 0 && segment_->has_runs()) {
         if (position == kNotLocated) position = locate(code);
-        const Segment::Run run = segment_->run_at(position);
+        const Run run = segment_->run_at(position);
         rows = run.last - run.first;
     }
     matches_.push_back({code, position, distance});
@@ -383,7 +383,7 @@ void SegmentSearch::emit_hits(std::vector<Hit>& hits) {
         for (const Match& match : matches_) prefetch(segment_->id_address(match.position));
     }
     for (const Match& match : matches_) {
-        const Segment::Run run = segment_->run_at(match.position);
+        const Run run = segment_->run_at(match.position);
         for (std::uint32_t row = run.first; row < run.last; ++row) {
             hits.push_back({match.distance, segment_->id_at(row)});
         }
