@@ -64,7 +64,7 @@ void SegmentSearch::run(const Segment& segment, const std::uint64_t* const* word
 void SegmentSearch::prepare(Query& query, const std::uint64_t* words) const {
     const std::size_t m = segment_->tables().size();
     const unsigned n_bits = segment_->n_bits();
-    std::copy(words, words + segment_->n_words(), query.words.begin());
+    segment_->to_internal(words, query.words.data());
     query.facets.resize(m);
     query.n_steps = 0;
     query.matches.clear();

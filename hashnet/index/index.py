@@ -340,14 +340,14 @@ class Index:
         table = None if keys is None else KeyTable.of(ids, keys)
         key_entry = None
         if self._store is None:
-            segment = _core.Segment.build(codes, ids, "", threads)
+            segment = _core.Segment.build(codes, ids, 0, "", threads)
             if table is not None:
                 key_entry = FileEntry(f"{number:06d}.keys.parquet", 0, 0)
         else:
             path = self._store.segments / name
             # No file of this number is committed; one that exists is left over from a failed add.
             path.unlink(missing_ok=True)
-            segment = _core.Segment.build(codes, ids, str(path), threads)
+            segment = _core.Segment.build(codes, ids, 0, str(path), threads)
             if table is not None:
                 data = to_parquet(table)
                 key_entry = FileEntry(f"{number:06d}.keys.parquet", len(data), _core.crc32c(data))

@@ -330,7 +330,7 @@ def test_a_file_with_correct_checksums_that_contradicts_itself_is_refused(path):
     header = struct.Struct("<8sIIQQQIII12s")
     fields = list(header.unpack_from(data))
     n_tables, n_sections = fields[6], fields[7]
-    sections_at = 64 + 32 * n_tables
+    sections_at = 64 + 48 * n_tables
     for i in range(n_sections):
         at = sections_at + 32 * i
         kind, _, offset, size = struct.unpack_from("<IIQQ", data, at)
