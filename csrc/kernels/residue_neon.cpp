@@ -9,17 +9,11 @@ namespace hashnet {
 
 namespace {
 
-/// Four bits for each byte of a comparison: a narrowing shift, as NEON has no movemask.
-inline std::uint64_t nibble_mask(uint8x16_t compared) {
-    return vget_lane_u64(vreinterpret_u64_u8(vshrn_n_u16(vreinterpretq_u16_u8(compared), 4)), 0);
-}
-
 inline Survivor* write_survivors(uint8x16_t passed, uint8x16_t distances, std::uint32_t position,
                                  Survivor* out) {
     std::uint8_t values[16];
     vst1q_u8(values, distances);
-    // One bit of each nibble.
-    for (std::uint64_t mask = nibble_mask(passed) & 0x1111111111111111; mask != 0; mask &= mask - 1) {
+    for (std::uint64_t mask = byte_mask(passed); mask != 0; mask &= mask - 1) {
         const auto i = static_cast<unsigned>(__builtin_ctzll(mask)) / 4;
         *out++ = {position + i, values[i]};
     }
