@@ -194,7 +194,7 @@ def test_every_instruction_set_gives_the_same_answers(simd, tmp_path):
     script = (
         "import sys, numpy as np, hashnet; from hashnet import _core\n"
         "rng = np.random.default_rng(0)\n"
-        "for n_bits in (24, 64, 128, 256):\n"
+        "for n_bits in (24, 48, 64, 128, 192, 256, 1024):\n"
         "    codes = rng.integers(0, 4, (20000, n_bits // 8), dtype=np.uint8)\n"
         "    index = hashnet.Index.in_memory(n_bits=n_bits); index.add(codes)\n"
         "    q = codes[:50]\n"
