@@ -1,9 +1,12 @@
 """Types of the native engine (csrc/bindings*.cpp). Arguments are checked by the callers in Python."""
 
-from typing import Any, TypedDict
+from collections.abc import Callable
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
+
+Policy = Literal["auto", "probe", "scan", "uniform"]
 
 MAX_SEGMENT_ROWS: int
 
@@ -31,7 +34,19 @@ class ReportDict(TypedDict):
 
 class Segment:
     @staticmethod
-    def build(codes: NDArray[np.uint8], ids: NDArray[np.int64], path: str, threads: int) -> Segment: ...
+    def build(
+        codes: NDArray[np.uint8],
+        ids: NDArray[np.int64] | None,
+        first_id: int,
+        path: str,
+        threads: int,
+        *,
+        memory: int,
+        tables: int,
+        directory_bits: int,
+        select_bits: bool,
+        progress: Callable[[str, int, int], None] | None,
+    ) -> Segment: ...
     @staticmethod
     def open(path: str, copy: bool, verify: bool) -> Segment: ...
     @property
@@ -48,6 +63,8 @@ class Segment:
     def residue_form(self) -> bool: ...
     @property
     def tables(self) -> list[TableDict]: ...
+    @property
+    def bit_order(self) -> NDArray[np.uint16] | None: ...
     def verify(self) -> None: ...
     def export_rows(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]: ...
     def row_ids(self) -> NDArray[np.int64]: ...
@@ -62,7 +79,22 @@ class Searcher:
     def search_radius(
         self, queries: NDArray[np.uint8], radius: int, threads: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]: ...
-    def explain(self, query: NDArray[np.uint8], k: int, radius: int) -> list[ReportDict]: ...
+    def count_radius(self, queries: NDArray[np.uint8], radius: int, threads: int) -> NDArray[np.int64]: ...
+    def explain(self, query: NDArray[np.uint8], k: int, radius: int, policy: Policy) -> list[ReportDict]: ...
+    def time_queries(
+        self, queries: NDArray[np.uint8], k: int, radius: int, policy: Policy
+    ) -> NDArray[np.float64]: ...
+
+class FlatCodes:
+    def __init__(self, codes: NDArray[np.uint8]) -> None: ...
+    @property
+    def n_bits(self) -> int: ...
+    def search(
+        self, queries: NDArray[np.uint8], k: int, threads: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]: ...
+    def search_radius(
+        self, queries: NDArray[np.uint8], radius: int, threads: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]: ...
 
 def simd() -> str: ...
 def available_simd() -> list[str]: ...

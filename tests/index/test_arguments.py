@@ -120,8 +120,10 @@ def test_wrong_threads_are_refused(index):
 def test_wrong_modes_are_refused(tmp_path):
     with pytest.raises(ValueError, match="mode must be 'r' or 'w', got 'a'"):
         hashnet.open_index(tmp_path, mode="a")
-    with pytest.raises(ValueError, match="memory must be"):
-        hashnet.open_index(tmp_path, memory="gpu")
+    with pytest.raises(TypeError, match="preload must be a bool, got str"):
+        hashnet.open_index(tmp_path, preload="gpu")
+    with pytest.raises(TypeError, match="verify must be a bool or None, got str"):
+        hashnet.open_index(tmp_path, verify="all")
 
 
 def test_a_closed_index_says_so():

@@ -34,9 +34,9 @@ def snapshot(path):
     return {file.relative_to(path): file.read_bytes() for file in path.rglob("*") if file.is_file()}
 
 
-@pytest.mark.parametrize("memory", ["map", "copy"])
-def test_an_opened_index_answers_like_one_in_memory(path, codes, memory):
-    index = hashnet.open_index(path, memory=memory)
+@pytest.mark.parametrize("preload", [False, True])
+def test_an_opened_index_answers_like_one_in_memory(path, codes, preload):
+    index = hashnet.open_index(path, preload=preload)
     other = hashnet.Index.in_memory(n_bits=64)
     other.add(codes)
     assert len(index) == 3000
@@ -181,7 +181,7 @@ def test_wrong_ids_change_nothing(path, codes, ids, message):
 def test_an_add_that_fails_at_any_step_changes_nothing(path, codes, monkeypatch):
     before = snapshot(path)
     with hashnet.open_index(path, mode="w") as index:
-        for step in ("hashnet.index.index.write_atomically", "hashnet.index.store.write_atomically"):
+        for step in ("hashnet.index.building.write_atomically", "hashnet.index.store.write_atomically"):
             with monkeypatch.context() as patch:
 
                 def full(*_: object) -> None:
