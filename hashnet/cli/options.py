@@ -36,7 +36,7 @@ CodesArgument = Annotated[
     Path, typer.Argument(metavar="CODES", help="Code store: the directory that hashnet encode wrote.")
 ]
 ThreadsOption = Annotated[
-    int | None, typer.Option("--threads", min=1, help="Search threads; default: all cores.")
+    int | None, typer.Option("--threads", min=1, help="Threads of the engine; default: all cores.")
 ]
 
 
