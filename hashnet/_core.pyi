@@ -1,7 +1,6 @@
 """Types of the native engine (csrc/bindings*.cpp). Arguments are checked by the callers in Python."""
 
-from collections.abc import Callable
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +8,8 @@ from numpy.typing import NDArray
 Policy = Literal["auto", "probe", "scan", "uniform"]
 
 MAX_SEGMENT_ROWS: int
+
+Policy: TypeAlias = Literal["auto", "probe", "scan", "uniform"]
 
 class DamagedSegmentError(RuntimeError): ...
 
@@ -80,9 +81,11 @@ class Searcher:
         self, queries: NDArray[np.uint8], radius: int, threads: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]: ...
     def count_radius(self, queries: NDArray[np.uint8], radius: int, threads: int) -> NDArray[np.int64]: ...
-    def explain(self, query: NDArray[np.uint8], k: int, radius: int, policy: Policy) -> list[ReportDict]: ...
+    def explain(
+        self, query: NDArray[np.uint8], k: int, radius: int, policy: Policy = "auto"
+    ) -> list[ReportDict]: ...
     def time_queries(
-        self, queries: NDArray[np.uint8], k: int, radius: int, policy: Policy
+        self, queries: NDArray[np.uint8], k: int, radius: int, policy: Policy = "auto"
     ) -> NDArray[np.float64]: ...
 
 class FlatCodes:
