@@ -1,11 +1,10 @@
 """Types of the native engine (csrc/bindings*.cpp). Arguments are checked by the callers in Python."""
 
+from collections.abc import Callable
 from typing import Any, Literal, TypeAlias, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
-
-Policy = Literal["auto", "probe", "scan", "uniform"]
 
 MAX_SEGMENT_ROWS: int
 

@@ -50,7 +50,7 @@ class NewRows(NamedTuple):
             check_keys(keys, n)
         if ids is None:
             first_id = 1 + max((max_id for _, max_id, _ in held), default=-1)
-            if first_id + n > MAX_ID:
+            if first_id + n - 1 > MAX_ID:
                 raise ValueError(
                     f"ids must be below 2**63, but {n} codes counted on from {first_id} exceed that; pass ids"
                 )
