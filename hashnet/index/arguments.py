@@ -61,7 +61,8 @@ def check_memory(memory: int | None) -> int:
         raise TypeError(f"memory must be an int (bytes), got {type(memory).__name__}")
     if memory < LEAST_MEMORY:
         raise ValueError(f"memory must be at least {LEAST_MEMORY} bytes (64 MiB), got {memory}")
-    return memory
+    # More than the address space is as good as all of it.
+    return min(memory, 1 << 48)
 
 
 def ascends(ids: Ids) -> bool:

@@ -192,6 +192,11 @@ def test_a_layout_that_cannot_be_is_refused_and_makes_no_directory(tmp_path, opt
     assert not (tmp_path / "i").exists()
 
 
+def test_directories_of_long_codes_are_not_for_choosing():
+    with pytest.raises(ValueError, match=r"up to 64 bits a code, got n_bits=72: .*; choose tables instead"):
+        hashnet.Index.in_memory(n_bits=72, layout=LayoutOptions(directory_bits=12))
+
+
 def test_an_index_keeps_its_layout_for_later_adds(tmp_path, codes):
     options = LayoutOptions(tables=5, directory_bits=14, select_bits=False)
     with hashnet.Index.create(tmp_path / "i", n_bits=64, layout=options) as index:
