@@ -82,7 +82,7 @@ app.command(
         "hashnet build codes.bin --n-bits 64 --output big.hnx",
     )
 )(guarded(build, resume="no index was left behind; run the same command again"))
-app.command(epilog=examples("hashnet add photos.hnx codes2"))(
+app.command(epilog=examples("hashnet add photos.hnx codes2", "hashnet add big.hnx more.u8bin"))(
     guarded(add, resume="run `hashnet info` to see what was added")
 )
 app.command(

@@ -89,27 +89,46 @@ def build_index(
 
 
 def add_to_index(
-    store: CodeStore, path: Path, *, again: bool = False, progress: Progress = NO_PROGRESS
+    source: CodeStore | Codes,
+    path: Path,
+    *,
+    again: bool = False,
+    threads: int | None = None,
+    memory: int | None = None,
+    progress: Progress = NO_PROGRESS,
 ) -> int:
-    """Add all codes of ``store`` to the index at ``path``; return how many.
+    """Add all codes of ``source`` to the index at ``path``; return how many.
 
-    The ids of a store are the row numbers of its images, and those of a second store begin at 0 again: where
-    one is taken, all are moved behind the largest id of the index. Keys that are in the index already mean
-    that the same images come twice, which is refused with ValueError unless ``again``. Codes of another model
-    raise FingerprintError.
+    ``source``, ``threads`` and ``memory`` as in ``build_index``; packed codes get ids counted on from the
+    largest. The ids of a store are the row numbers of its images, and those of a second store begin at 0
+    again: where one is taken, all are moved behind the largest id of the index. Keys that are in the index
+    already mean that the same images come twice, which is refused with ValueError unless ``again``. Codes of
+    another model raise FingerprintError.
     """
-    codes, ids, keys = read_store(store, progress=progress)
+    if not isinstance(source, CodeStore):
+        with open_index(path, mode="w") as index:
+            index.add(source, threads=threads, memory=memory, progress=progress)
+        return len(source)
+    codes, ids, keys = read_store(source, progress=progress)
     with open_index(path, mode="w") as index:
         # Before the keys: codes of another model could not be added under any ids.
-        if store.fingerprint != index.fingerprint:
-            raise FingerprintError(store.fingerprint, index.fingerprint or "none")
+        if source.fingerprint != index.fingerprint:
+            raise FingerprintError(source.fingerprint, index.fingerprint or "none")
         taken = index.ids()
         if not again:
             check_new(keys, index.keys_of(taken), path)
         if len(codes):
             if np.isin(ids, taken).any():
                 ids = ids + (int(taken.max()) + 1)
-            index.add(codes, ids=ids, keys=keys, fingerprint=store.fingerprint, progress=progress)
+            index.add(
+                codes,
+                ids=ids,
+                keys=keys,
+                fingerprint=source.fingerprint,
+                threads=threads,
+                memory=memory,
+                progress=progress,
+            )
     return len(codes)
 
 

@@ -50,16 +50,16 @@ class NewRows(NamedTuple):
             check_keys(keys, n)
         if ids is None:
             first_id = 1 + max((max_id for _, max_id, _ in held), default=-1)
-            if first_id + n - 1 > MAX_ID:
+            if first_id + n > MAX_ID:
                 raise ValueError(
-                    f"ids must be below 2**63, but {n} codes counted on from {first_id} exceed that; pass ids"
+                    f"{n} ids counted on from {first_id} would reach 2**63 - 1, the largest; pass ids"
                 )
             return cls(codes, None, first_id, keys)
         ids = check_ids(ids, n)
         check_new_ids(ids, held)
         first_id = int(ids[0]) if n else 0
         # Ids that count up take no memory, whoever counted them.
-        if n and int(ids[-1]) - first_id == n - 1 and ascends(ids):
+        if n and int(ids[-1]) - first_id == n - 1 and first_id + n <= MAX_ID and ascends(ids):
             return cls(codes, None, first_id, keys)
         return cls(codes, ids, first_id, keys)
 

@@ -92,8 +92,8 @@ def test_an_array_of_something_else_is_refused(source, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("moment", ["start", "advance"])
-def test_an_interrupted_build_leaves_nothing(tmp_path, moment):
+@pytest.mark.parametrize("phase", [1, 4])
+def test_an_interrupted_build_leaves_nothing(tmp_path, phase):
     (tmp_path / "in").mkdir()
     file = tmp_path / "in" / "many.bin"
     file.write_bytes(np.random.default_rng(0).bytes(8 * 6_000_000))
@@ -101,7 +101,8 @@ def test_an_interrupted_build_leaves_nothing(tmp_path, moment):
     command += ["--output", tmp_path / "out.hnx", "--threads", "1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as building:
         for line in building.stderr:
-            if json.loads(line)["event"] == moment:
+            phase -= json.loads(line)["event"] == "start"
+            if phase == 0:
                 building.send_signal(signal.SIGINT)
                 break
         out, said = building.communicate(timeout=60)
@@ -110,6 +111,14 @@ def test_an_interrupted_build_leaves_nothing(tmp_path, moment):
         "hashnet: interrupted; no index was left behind; run the same command again"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_a_file_is_added_behind_what_is_there(file, rows, tmp_path, run):
+    run("build", file, "--output", tmp_path / "a.hnx")
+    facts = run.json("add", tmp_path / "a.hnx", file, "--threads", 1, "--memory", "1G")
+    assert (facts["added"], facts["codes"], facts["segments"]) == (5000, 10_000, 2)
+    with open_index(tmp_path / "a.hnx") as index:
+        assert index.search(rows[:1], 2).ids.tolist() == [[0, 5000]]
 
 
 def test_a_check_tells_what_it_has_read(file, tmp_path, run):

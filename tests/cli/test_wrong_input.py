@@ -76,6 +76,10 @@ CASES = [
     # add
     ("add absent.hnx codes", 2, "absent.hnx"),
     ("add a.hnx absent", 2, "absent holds no complete code store"),
+    ("add a.hnx wide.npy", 2, "codes must have shape (n, 4) for n_bits=32, got (2, 5)"),
+    ("add a.hnx cut.u8bin", 3, "cut.u8bin is damaged"),
+    ("add a.hnx some.bin", 2, "give n_bits (--n-bits)"),
+    ("add a.hnx q.npy --memory 4X", 2, "--memory must be an amount of memory"),
     ("add a.hnx codes", 2, "200 of 200 images are in a.hnx already"),
     # search
     ("search a.hnx", 2, "give either --queries"),

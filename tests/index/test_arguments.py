@@ -169,9 +169,9 @@ def test_wrong_memory_is_refused(index, memory, error, message):
 def test_ids_that_would_leave_int64_are_refused():
     index = hashnet.Index.in_memory(n_bits=64)
     index.add(GOOD[:1], ids=np.array([2**63 - 2]))
-    with pytest.raises(ValueError, match="2 codes counted on from 9223372036854775807 exceed that"):
+    with pytest.raises(ValueError, match="2 ids counted on from 9223372036854775807 would reach"):
         index.add(GOOD)
-    index.add(GOOD[:1])
+    index.add(GOOD[:1], ids=np.array([2**63 - 1]))
     assert sorted(index.ids().tolist()) == [2**63 - 2, 2**63 - 1]
 
 

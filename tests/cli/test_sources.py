@@ -2,7 +2,7 @@
 
 import pytest
 
-from hashnet.cli.sizes import parse_bytes
+from hashnet.cli.sources import parse_memory
 
 
 @pytest.mark.parametrize(
@@ -20,10 +20,14 @@ from hashnet.cli.sizes import parse_bytes
     ],
 )
 def test_an_amount_is_a_number_of_bytes(text, n):
-    assert parse_bytes(text, name="--memory") == n
+    assert parse_memory(text) == n
 
 
-@pytest.mark.parametrize("text", ["", "G", "4X", "-4G", "4Gib4", "1e9", "4,5G", "٤G", "inf"])
+@pytest.mark.parametrize("text", ["", "G", "4X", "-4G", "4Gib4", "1e9", "4,5G", "٤G", "inf", "1" * 400])
 def test_anything_else_is_refused(text):
     with pytest.raises(ValueError, match=r"--memory must be an amount of memory like 512M, 4G or 4GiB"):
-        parse_bytes(text, name="--memory")
+        parse_memory(text)
+
+
+def test_no_amount_is_none():
+    assert parse_memory(None) is None
