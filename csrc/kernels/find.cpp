@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstddef>
 
-#include "kernels/dispatch.hpp"
 #include "kernels/residue.hpp"
 
 #if defined(__x86_64__)
@@ -66,10 +65,11 @@ __attribute__((target("avx2"))) std::uint32_t find_avx2(const std::uint8_t* bloc
 
 }  // namespace
 
-FindResidue find_residue() {
+FindResidue find_residue(Simd simd) {
 #if defined(__x86_64__)
-    if (active_simd() != Simd::kScalar) return find_avx2;
+    if (simd != Simd::kScalar) return find_avx2;
 #endif
+    static_cast<void>(simd);
     return find_scalar;
 }
 

@@ -27,7 +27,9 @@ SegmentSearch::SegmentSearch()
     : filter_residues_(filter_residues()),
       filter_rows_(filter_rows()),
       find_residue_(find_residue()),
-      survivors_(kChunkEntries + 2 * kBlockEntries) {}
+      block_bounds_(block_bounds()),
+      survivors_(kChunkEntries + 2 * kBlockEntries),
+      cells_of_survivors_(survivors_.size()) {}
 
 void SegmentSearch::run(const Segment& segment, const std::uint64_t* const* words, std::size_t n,
                         Policy policy) {
