@@ -10,7 +10,8 @@ from hashnet import _core
 from hashnet.errors import DamagedError
 from hashnet.index.manifest import SegmentEntry
 
-# Comparing checksums reads every byte: a second for this many, minutes for an index of a billion codes.
+# Comparing checksums reads every byte: half a second for this many where they are cached, minutes for an
+# index of a billion codes that must come from a disk.
 VERIFY_UP_TO = 1 << 30
 
 

@@ -249,6 +249,24 @@ def test_the_engine_itself_refuses_no_threads():
             scan(codes, codes, 1, 0)
 
 
+@pytest.mark.parametrize("ask", ["search", "search_radius", "count_radius"])
+def test_a_long_search_can_be_interrupted(ask):
+    script = (
+        "import os, signal, threading, time, numpy as np, hashnet\n"
+        "codes = np.random.default_rng(0).integers(0, 256, (100_000, 8), dtype=np.uint8)\n"
+        "index = hashnet.Index.in_memory(n_bits=64); index.add(codes)\n"
+        "queries = np.concatenate([codes] * 4)\n"
+        "threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "began = time.monotonic()\n"
+        "try:\n"
+        f"    index.{ask}(queries, 12, threads=1)\n"
+        "except KeyboardInterrupt:\n"
+        "    print(time.monotonic() - began)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 10
+
+
 def test_other_python_threads_run_while_the_engine_searches():
     rng = np.random.default_rng(9)
     codes = rng.integers(0, 256, (200_000, 8), dtype=np.uint8)
