@@ -1,0 +1,201 @@
+"""Times of single queries and batches, the bandwidth of memory, and the memory that a process takes."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.questions import Question
+from hashnet import _core
+from hashnet.codes import Codes
+
+# What one series of timings may take; then it ends with the queries that were answered.
+BUDGET_S = 8.0
+LEAST_QUERIES = 5
+# Batches are repeated so often, one and two threads in turn, and the median rate counts.
+BATCHES = 5
+
+
+class Fresh:
+    """Hands out queries that have not been asked lately.
+
+    A query asked again finds its buckets in the caches. With each series on queries of its own, what is
+    measured is a query as it comes from outside.
+    """
+
+    def __init__(self, queries: Codes) -> None:
+        self._queries = queries
+        self._next = 0
+
+    def take(self, n: int) -> Codes:
+        """Return the next ``n`` queries, from the start again after the last."""
+        n = min(n, len(self._queries))
+        if self._next + n > len(self._queries):
+            self._next = 0
+        self._next += n
+        return self._queries[self._next - n : self._next]
+
+
+def engine_ns(
+    searcher: _core.Searcher,
+    question: Question,
+    queries: Codes,
+    *,
+    policy: str = "auto",
+    budget_s: float = BUDGET_S,
+) -> NDArray[np.float64]:
+    """Return the nanoseconds of each query inside the engine, of as many as fit the budget."""
+    parts: list[NDArray[np.float64]] = []
+    begin = time.perf_counter()
+    at, size = 0, 1
+    while at < len(queries):
+        parts.append(question.time(searcher, queries[at : at + size], policy))
+        at += size
+        spent = time.perf_counter() - begin
+        if spent > budget_s:
+            break
+        # As many as take a tenth of the budget, from the rate so far.
+        size = max(1, min(size * 4, int(at / max(spent, 1e-9) * budget_s / 10)))
+    return np.concatenate(parts)
+
+
+def python_ns(
+    ask: Callable[[Codes], Any], queries: Codes, *, budget_s: float = BUDGET_S
+) -> NDArray[np.float64]:
+    """Return the nanoseconds of each query called from Python, after one that warms up."""
+    ask(queries[-1:])
+    times = []
+    begin = time.perf_counter()
+    for at in range(len(queries)):
+        one = queries[at : at + 1]
+        start = time.perf_counter_ns()
+        ask(one)
+        end = time.perf_counter_ns()
+        times.append(end - start)
+        if end * 1e-9 - begin > budget_s and len(times) >= LEAST_QUERIES:
+            break
+    return np.array(times, dtype=np.float64)
+
+
+def overhead_us(
+    searcher: _core.Searcher,
+    question: Question,
+    ask: Callable[[Codes], Any],
+    queries: Codes,
+    *,
+    budget_s: float = BUDGET_S,
+) -> float:
+    """Return what a call from Python takes above the engine's own time: the median over queries.
+
+    Each query is asked in both ways after it has been asked once, so that both find the same caches.
+    """
+    extra = []
+    begin = time.perf_counter()
+    for at in range(len(queries)):
+        one = queries[at : at + 1]
+        ask(one)
+        inside = float(question.time(searcher, one)[0])
+        start = time.perf_counter_ns()
+        ask(one)
+        end = time.perf_counter_ns()
+        extra.append((end - start - inside) / 1e3)
+        if end * 1e-9 - begin > budget_s and len(extra) >= LEAST_QUERIES:
+            break
+    return float(np.median(extra))
+
+
+def batch_rates(
+    ask: Callable[[Codes, int], Any], fresh: Fresh, n: int, *, budget_s: float = 2 * BUDGET_S
+) -> tuple[float, float]:
+    """Return queries a second in batches of ``n``, on one and on two threads, one after the other in turn."""
+    rates: tuple[list[float], list[float]] = ([], [])
+    begin = time.perf_counter()
+    for _ in range(BATCHES):
+        for threads in (1, 2):
+            queries = fresh.take(n)
+            start = time.perf_counter()
+            ask(queries, threads)
+            rates[threads - 1].append(len(queries) / (time.perf_counter() - start))
+        if time.perf_counter() - begin > budget_s:
+            break
+    return float(np.median(rates[0])), float(np.median(rates[1]))
+
+
+def median_ms(ns: NDArray[np.float64]) -> float:
+    """Return the median in milliseconds."""
+    return round(float(np.median(ns)) / 1e6, 5)
+
+
+def read_bandwidth(n_bytes: int, *, repeats: int = 7) -> float:
+    """Return the bytes a second at which one thread reads ``n_bytes`` of memory in order.
+
+    The reader is the C library's memchr, looking for a byte that is not there: one load and one comparison a
+    vector. The best of several passes, because others on the machine can only slow it down.
+    """
+    memory = np.full(n_bytes, 1, dtype=np.uint8)
+    library = ctypes.CDLL(None)
+    library.memchr.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t)
+    library.memchr.restype = ctypes.c_void_p
+    best = float("inf")
+    for _ in range(repeats):
+        start = time.perf_counter()
+        found = library.memchr(memory.ctypes.data, 2, n_bytes)
+        best = min(best, time.perf_counter() - start)
+        if found is not None:
+            raise RuntimeError("memchr found a byte that is not there")
+    return n_bytes / best
+
+
+def memory_bytes() -> dict[str, int]:
+    """Return the resident bytes of this process: its own (``anonymous``) and those of mapped files."""
+    fields = dict(
+        line.split(":", 1) for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    )
+    return {
+        "anonymous": int(fields["RssAnon"].split()[0]) * 1024,
+        "mapped": (int(fields["RssFile"].split()[0]) + int(fields["RssShmem"].split()[0])) * 1024,
+    }
+
+
+class MemoryWatch:
+    """Samples the memory of this process while something runs.
+
+    ``peak_anonymous`` is memory that the process owns; ``peak`` includes pages of mapped files, which the
+    system takes back when others need them.
+    """
+
+    def __init__(self, every_s: float = 0.05) -> None:
+        self.peak = 0
+        self.peak_anonymous = 0
+        self._every_s = every_s
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._sample()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end.set()
+        self._thread.join()
+        self._sample()
+
+    def _watch(self) -> None:
+        while not self._end.wait(self._every_s):
+            self._sample()
+
+    def _sample(self) -> None:
+        now = memory_bytes()
+        self.peak = max(self.peak, sum(now.values()))
+        self.peak_anonymous = max(self.peak_anonymous, now["anonymous"])
