@@ -3,6 +3,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
+#include <chrono>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -19,9 +20,22 @@ namespace {
 
 using hashnet::BallArrays;
 using hashnet::CodesView;
+using hashnet::FlatCodes;
+using hashnet::Policy;
 using hashnet::Searcher;
 using hashnet::Segment;
 using namespace hashnet::python;
+
+// Called between pieces of long work, about ten times a second at most: Ctrl-C ends the work.
+hashnet::Poll signals() {
+    return [last = std::chrono::steady_clock::now()]() mutable {
+        const auto now = std::chrono::steady_clock::now();
+        if (now - last < std::chrono::milliseconds(100)) return;
+        last = now;
+        const py::gil_scoped_acquire held;
+        if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+    };
+}
 
 template <class Search>
 py::tuple nearest(CodesView queries, std::uint64_t k, unsigned threads, const Search& search) {
@@ -34,7 +48,7 @@ py::tuple nearest(CodesView queries, std::uint64_t k, unsigned threads, const Se
     std::int64_t* to_ids = ids.mutable_data();
     {
         const py::gil_scoped_release released;
-        search.nearest(queries, k, threads, to_distances, to_ids);
+        search.nearest(queries, k, threads, to_distances, to_ids, signals());
     }
     return py::make_tuple(std::move(distances), std::move(ids));
 }
@@ -45,19 +59,54 @@ py::tuple balls(CodesView queries, unsigned radius, unsigned threads, const Sear
     BallArrays found;
     {
         const py::gil_scoped_release released;
-        found = search.balls(queries, radius, threads);
+        found = search.balls(queries, radius, threads, signals());
     }
     return py::make_tuple(as_array(std::move(found.offsets)), as_array(std::move(found.distances)),
                           as_array(std::move(found.ids)));
 }
 
-py::list explain(const Searcher& searcher, const Codes& query, std::uint64_t k, unsigned radius) {
+py::array_t<std::int64_t> count(CodesView queries, unsigned radius, unsigned threads,
+                                const Searcher& searcher) {
+    require_threads(threads);
+    py::array_t<std::int64_t> counts(static_cast<py::ssize_t>(queries.n));
+    std::int64_t* to = counts.mutable_data();
+    {
+        const py::gil_scoped_release released;
+        searcher.count(queries, radius, threads, to, signals());
+    }
+    return counts;
+}
+
+Policy policy_named(const std::string& name) {
+    if (name == "auto") return Policy::kAuto;
+    if (name == "probe") return Policy::kProbe;
+    if (name == "scan") return Policy::kScan;
+    if (name == "uniform") return Policy::kUniform;
+    throw std::invalid_argument("policy must be auto, probe, scan or uniform, got " + name);
+}
+
+py::array_t<double> time_queries(const Searcher& searcher, const Codes& queries, std::uint64_t k,
+                                 unsigned radius, const std::string& policy) {
+    const CodesView seen = view(queries);
+    const Policy chosen = policy_named(policy);
+    py::array_t<double> ns(static_cast<py::ssize_t>(seen.n));
+    double* to = ns.mutable_data();
+    {
+        const py::gil_scoped_release released;
+        searcher.time(seen, k, radius, chosen, to, signals());
+    }
+    return ns;
+}
+
+py::list explain(const Searcher& searcher, const Codes& query, std::uint64_t k, unsigned radius,
+                 const std::string& policy) {
     const CodesView seen = view(query);
     if (seen.n != 1) throw std::invalid_argument("explain takes one query");
+    const Policy chosen = policy_named(policy);
     std::vector<hashnet::SegmentReport> reports;
     {
         const py::gil_scoped_release released;
-        reports = searcher.explain(seen.data, seen.n_bits, k, radius);
+        reports = searcher.explain(seen.data, seen.n_bits, k, radius, chosen);
     }
     py::list out;
     for (const hashnet::SegmentReport& report : reports) {
@@ -98,13 +147,39 @@ void bind_search(py::module_& m) {
                 return balls(view(queries), radius, threads, self);
             },
             py::arg("queries").noconvert(), py::arg("radius"), py::arg("threads"))
-        .def("explain", &explain, py::arg("query").noconvert(), py::arg("k"), py::arg("radius"));
+        .def("explain", &explain, py::arg("query").noconvert(), py::arg("k"), py::arg("radius"),
+             py::arg("policy") = "auto")
+        .def("time_queries", &time_queries, py::arg("queries").noconvert(), py::arg("k"), py::arg("radius"),
+             py::arg("policy") = "auto", "Nanoseconds of each query inside the engine, one at a time.")
+        .def(
+            "count_radius",
+            [](const Searcher& self, const Codes& queries, unsigned radius, unsigned threads) {
+                return count(view(queries), radius, threads, self);
+            },
+            py::arg("queries").noconvert(), py::arg("radius"), py::arg("threads"));
+
+    py::class_<FlatCodes>(m, "FlatCodes", "Plain codes, for linear scans.")
+        .def(py::init([](const Codes& codes) { return std::make_unique<FlatCodes>(view(codes)); }),
+             py::arg("codes").noconvert())
+        .def_property_readonly("n_bits", &FlatCodes::n_bits)
+        .def(
+            "search",
+            [](const FlatCodes& self, const Codes& queries, std::uint64_t k, unsigned threads) {
+                return nearest(view(queries, self.n_bits()), k, threads, self);
+            },
+            py::arg("queries").noconvert(), py::arg("k"), py::arg("threads"))
+        .def(
+            "search_radius",
+            [](const FlatCodes& self, const Codes& queries, unsigned radius, unsigned threads) {
+                return balls(view(queries, self.n_bits()), radius, threads, self);
+            },
+            py::arg("queries").noconvert(), py::arg("radius"), py::arg("threads"));
 
     m.def(
         "scan_search",
         [](const Codes& codes, const Codes& queries, std::uint64_t k, unsigned threads) {
             const CodesView database = view(codes);
-            return nearest(view(queries, database.n_bits), k, threads, hashnet::FlatCodes(database));
+            return nearest(view(queries, database.n_bits), k, threads, FlatCodes(database));
         },
         py::arg("codes").noconvert(), py::arg("queries").noconvert(), py::arg("k"), py::arg("threads"),
         "Linear scan for the k nearest rows of codes.");
@@ -112,7 +187,7 @@ void bind_search(py::module_& m) {
         "scan_radius",
         [](const Codes& codes, const Codes& queries, unsigned radius, unsigned threads) {
             const CodesView database = view(codes);
-            return balls(view(queries, database.n_bits), radius, threads, hashnet::FlatCodes(database));
+            return balls(view(queries, database.n_bits), radius, threads, FlatCodes(database));
         },
         py::arg("codes").noconvert(), py::arg("queries").noconvert(), py::arg("radius"), py::arg("threads"),
         "Linear scan for all rows of codes within a radius.");

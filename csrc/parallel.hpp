@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstddef>
 #include <exception>
+#include <functional>
 #include <mutex>
 #include <system_error>
 #include <thread>
@@ -12,25 +13,25 @@
 
 namespace hashnet {
 
+/// Called now and then by the calling thread of long work; what it throws stops the work. May be empty.
+using Poll = std::function<void()>;
+
 /// Calls `work(first, last)` for pieces of at most `grain` that together are [0, n), on up to `threads`
-/// threads, the caller among them. The first exception of a piece is rethrown here; the pieces that
-/// were not begun by then are dropped.
+/// threads, the caller among them, and `poll` between the pieces of the caller. The first exception is
+/// rethrown here; the pieces that were not begun by then are dropped.
 template <class Work>
-void parallel_pieces(std::size_t n, std::size_t grain, unsigned threads, Work&& work) {
+void parallel_pieces(std::size_t n, std::size_t grain, unsigned threads, Work&& work, const Poll& poll = {}) {
     grain = std::max<std::size_t>(grain, 1);
     const std::size_t pieces = (n + grain - 1) / grain;
-    if (threads <= 1 || pieces <= 1) {
-        if (n > 0) work(std::size_t{0}, n);
-        return;
-    }
     std::atomic<std::size_t> next{0};
     std::exception_ptr failure;
     std::mutex failure_mutex;
-    const auto run = [&] {
+    const auto run = [&](const Poll& between) {
         for (;;) {
             const std::size_t piece = next.fetch_add(1, std::memory_order_relaxed);
             if (piece >= pieces) return;
             try {
+                if (between) between();
                 work(piece * grain, std::min(n, (piece + 1) * grain));
             } catch (...) {
                 const std::lock_guard<std::mutex> hold(failure_mutex);
@@ -41,16 +42,17 @@ void parallel_pieces(std::size_t n, std::size_t grain, unsigned threads, Work&& 
         }
     };
     std::vector<std::thread> helpers;
-    const std::size_t wanted = std::min<std::size_t>(threads, pieces) - 1;
+    const std::size_t wanted =
+        std::min<std::size_t>(std::max(threads, 1U), std::max<std::size_t>(pieces, 1)) - 1;
     helpers.reserve(wanted);
     for (std::size_t i = 0; i < wanted; ++i) {
         try {
-            helpers.emplace_back(run);
+            helpers.emplace_back([&run] { run({}); });
         } catch (const std::system_error&) {
             break;  // No more threads to be had: the ones that run do the work.
         }
     }
-    run();
+    run(poll);
     for (std::thread& helper : helpers) helper.join();
     if (failure) std::rethrow_exception(failure);
 }

@@ -1,11 +1,13 @@
 """Types of the native engine (csrc/bindings*.cpp). Arguments are checked by the callers in Python."""
 
-from typing import Any, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 MAX_SEGMENT_ROWS: int
+
+Policy: TypeAlias = Literal["auto", "probe", "scan", "uniform"]
 
 class DamagedSegmentError(RuntimeError): ...
 
@@ -62,7 +64,24 @@ class Searcher:
     def search_radius(
         self, queries: NDArray[np.uint8], radius: int, threads: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]: ...
-    def explain(self, query: NDArray[np.uint8], k: int, radius: int) -> list[ReportDict]: ...
+    def count_radius(self, queries: NDArray[np.uint8], radius: int, threads: int) -> NDArray[np.int64]: ...
+    def explain(
+        self, query: NDArray[np.uint8], k: int, radius: int, policy: Policy = "auto"
+    ) -> list[ReportDict]: ...
+    def time_queries(
+        self, queries: NDArray[np.uint8], k: int, radius: int, policy: Policy = "auto"
+    ) -> NDArray[np.float64]: ...
+
+class FlatCodes:
+    def __init__(self, codes: NDArray[np.uint8]) -> None: ...
+    @property
+    def n_bits(self) -> int: ...
+    def search(
+        self, queries: NDArray[np.uint8], k: int, threads: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]: ...
+    def search_radius(
+        self, queries: NDArray[np.uint8], radius: int, threads: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]: ...
 
 def simd() -> str: ...
 def available_simd() -> list[str]: ...

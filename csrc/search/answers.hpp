@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <mutex>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "parallel.hpp"
 #include "search/collector.hpp"
 #include "search/searcher.hpp"
+#include "search/segment_search.hpp"
 
 namespace hashnet {
 
@@ -21,37 +23,73 @@ inline void cut_to_nearest(std::vector<Hit>& hits, std::uint64_t k) {
     std::sort(hits.begin(), hits.end());
 }
 
-/// Queries handed to a thread at once: enough pieces that an expensive query delays nobody for long.
+/// Queries handed to a thread at once: enough pieces that an expensive query delays nobody for long, whole
+/// groups where there are enough queries for that.
 inline std::size_t query_grain(std::size_t nq, unsigned threads) {
-    return std::max<std::size_t>(1, nq / (std::size_t{threads} * 16));
+    const std::size_t grain = std::max<std::size_t>(1, nq / (std::size_t{threads} * 8));
+    return grain < kGroup ? grain : grain / kGroup * kGroup;
 }
 
-/// `make_worker()` gives each piece of queries a `worker(q, bound, hits)` that appends the hits of
-/// query q within `bound`.
-template <class MakeWorker>
-void answer_nearest(std::size_t nq, std::uint64_t k, unsigned n_bits, unsigned threads,
-                    std::int32_t* distances, std::int64_t* ids, MakeWorker&& make_worker) {
-    parallel_pieces(nq, query_grain(nq, threads), threads, [&](std::size_t first, std::size_t last) {
-        auto worker = make_worker();
-        Bound bound;
-        std::vector<Hit> hits;
-        for (std::size_t q = first; q < last; ++q) {
-            hits.clear();
-            bound.start_nearest(k, n_bits);
-            worker(q, bound, hits);
-            cut_to_nearest(hits, k);
-            for (std::uint64_t i = 0; i < k; ++i) {
-                const bool real = i < hits.size();
-                distances[q * k + i] = real ? static_cast<std::int32_t>(hits[i].distance) : kPadDistance;
-                ids[q * k + i] = real ? hits[i].id : kPadId;
-            }
+/// What a group of queries needs: bounds and hits. Kept between calls, as a Bound is large.
+struct GroupAnswers {
+    std::array<Bound, kGroup> bounds;
+    std::array<std::vector<Hit>, kGroup> hits;
+
+    static GroupAnswers& of_this_thread() {
+        thread_local GroupAnswers answers;
+        return answers;
+    }
+
+    /// Forgets the hits, and the memory of an unusually large answer.
+    void release() {
+        constexpr std::size_t kKeep = std::size_t{1} << 16;
+        for (auto& one : hits) {
+            one.clear();
+            if (one.capacity() > kKeep) one.shrink_to_fit();
         }
-    });
+    }
+};
+
+/// Calls `each(q, i)` after `worker(first, n, answers)` has answered queries first to first + n - 1 in places
+/// 0 to n - 1 of `answers`.
+template <class Worker, class Start, class Each>
+void answer_groups(std::size_t first, std::size_t last, Worker&& worker, Start&& start, Each&& each) {
+    GroupAnswers& answers = GroupAnswers::of_this_thread();
+    for (std::size_t q = first; q < last; q += kGroup) {
+        const std::size_t n = std::min(kGroup, last - q);
+        for (std::size_t i = 0; i < n; ++i) {
+            answers.hits[i].clear();
+            start(answers.bounds[i]);
+        }
+        worker(q, n, answers);
+        for (std::size_t i = 0; i < n; ++i) each(q + i, answers.hits[i]);
+    }
+    answers.release();
+}
+
+/// `make_worker()` gives each piece of queries a `worker(first, n, answers)`.
+template <class MakeWorker>
+void answer_nearest(std::size_t nq, std::uint64_t k, unsigned n_bits, unsigned threads, const Poll& poll,
+                    std::int32_t* distances, std::int64_t* ids, MakeWorker&& make_worker) {
+    const auto piece = [&](std::size_t first, std::size_t last) {
+        answer_groups(
+            first, last, make_worker(), [=](Bound& bound) { bound.start_nearest(k, n_bits); },
+            [=](std::size_t q, std::vector<Hit>& hits) {
+                cut_to_nearest(hits, k);
+                for (std::uint64_t i = 0; i < k; ++i) {
+                    const bool real = i < hits.size();
+                    distances[q * k + i] = real ? static_cast<std::int32_t>(hits[i].distance) : kPadDistance;
+                    ids[q * k + i] = real ? hits[i].id : kPadId;
+                }
+            });
+    };
+    parallel_pieces(nq, query_grain(nq, threads), threads, piece, poll);
 }
 
 /// As answer_nearest, for all hits within a radius.
 template <class MakeWorker>
-BallArrays answer_balls(std::size_t nq, unsigned radius, unsigned threads, MakeWorker&& make_worker) {
+BallArrays answer_balls(std::size_t nq, unsigned radius, unsigned threads, const Poll& poll,
+                        MakeWorker&& make_worker) {
     struct Piece {
         std::size_t first;
         std::vector<std::size_t> counts;
@@ -59,22 +97,19 @@ BallArrays answer_balls(std::size_t nq, unsigned radius, unsigned threads, MakeW
     };
     std::vector<Piece> pieces;
     std::mutex pieces_mutex;
-    parallel_pieces(nq, query_grain(nq, threads), threads, [&](std::size_t first, std::size_t last) {
-        auto worker = make_worker();
-        Bound bound;
+    const auto answer = [&](std::size_t first, std::size_t last) {
         Piece piece{first, {}, {}};
-        std::vector<Hit> hits;
-        for (std::size_t q = first; q < last; ++q) {
-            hits.clear();
-            bound.start_radius(radius);
-            worker(q, bound, hits);
-            std::sort(hits.begin(), hits.end());
-            piece.counts.push_back(hits.size());
-            piece.hits.insert(piece.hits.end(), hits.begin(), hits.end());
-        }
+        answer_groups(
+            first, last, make_worker(), [=](Bound& bound) { bound.start_radius(radius); },
+            [&](std::size_t, std::vector<Hit>& hits) {
+                std::sort(hits.begin(), hits.end());
+                piece.counts.push_back(hits.size());
+                piece.hits.insert(piece.hits.end(), hits.begin(), hits.end());
+            });
         const std::lock_guard<std::mutex> hold(pieces_mutex);
         pieces.push_back(std::move(piece));
-    });
+    };
+    parallel_pieces(nq, query_grain(nq, threads), threads, answer, poll);
     std::sort(pieces.begin(), pieces.end(), [](const Piece& a, const Piece& b) { return a.first < b.first; });
     BallArrays balls;
     balls.offsets.reserve(nq + 1);

@@ -39,9 +39,10 @@ class Bound {
     unsigned value() const { return value_; }
     std::uint64_t k() const { return k_; }
 
-    /// Tells that `rows` rows at `distance` <= value() are known. Each row must be told once.
+    /// Tells that `rows` rows at `distance` are known. Each row must be told once; those beyond value() are
+    /// ignored.
     void tell(unsigned distance, std::uint64_t rows) {
-        if (k_ == 0) return;
+        if (k_ == 0 || distance > value_) return;
         known_[distance] += rows;
         within_ += rows;
         while (value_ > 0 && within_ - known_[value_] >= k_) {
@@ -49,6 +50,17 @@ class Bound {
             --value_;
         }
     }
+
+    /// Tells that k rows lie within `distance`, told or not.
+    void cap(unsigned distance) {
+        while (value_ > distance) {
+            within_ -= known_[value_];
+            --value_;
+        }
+    }
+
+    /// True when k rows are known within value(): then a smaller radius may still do, but no larger one.
+    bool filled() const { return within_ >= k_; }
 
     /// Rows told at exactly `distance`, which must not exceed value().
     std::uint64_t known(unsigned distance) const { return known_[distance]; }

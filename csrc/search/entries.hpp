@@ -1,4 +1,4 @@
-// Small steps that probing and scanning share: reading an entry, prefetching, bounds for kernels.
+// Small steps that probing and scanning share: buckets, entries, prefetching, bounds for kernels.
 #pragma once
 
 #include <algorithm>
@@ -18,11 +18,31 @@ inline void prefetch(const void* address) {
     __builtin_prefetch(address, 0, 3);
 }
 
+/// The entries [begin, end) of a table that share a substring.
+struct Bucket {
+    std::uint32_t begin;
+    std::uint32_t end;
+
+    std::uint32_t size() const { return end - begin; }
+};
+
+/// Clamped, as in Segment::run_at.
+inline Bucket bucket_of(const Segment& segment, const Table& table, std::uint32_t key) {
+    const unsigned below = table.layout.directory_bits - table.layout.substring_bits;
+    const std::uint32_t* cell = table.directory + (std::size_t{key} << below);
+    const std::uint32_t end = std::min(cell[std::size_t{1} << below], segment.n_distinct());
+    return {std::min(cell[0], end), end};
+}
+
+inline std::size_t block_bytes(const Table& table) {
+    return std::size_t{table.layout.planes} * kBlockEntries;
+}
+
 /// The residue of an entry, left-aligned.
 inline std::uint64_t residue_at(const Table& table, std::uint32_t position) {
     const unsigned planes = table.layout.planes;
-    const std::uint8_t* byte = table.blocks + std::size_t{position / kBlockEntries} * planes * kBlockEntries +
-                               position % kBlockEntries;
+    const std::uint8_t* byte =
+        table.blocks + position / kBlockEntries * block_bytes(table) + position % kBlockEntries;
     std::uint64_t residue = 0;
     for (unsigned i = 0; i < planes; ++i) {
         residue |= std::uint64_t{byte[std::size_t{i} * kBlockEntries]} << (56 - 8 * i);

@@ -1,7 +1,8 @@
-// Linear scan of plain packed codes, without an index: the reference that every other path must equal.
+// Linear scan over plain codes: the comparison that every other search must equal.
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "codes.hpp"
 #include "search/searcher.hpp"
@@ -13,11 +14,15 @@ class FlatCodes {
   public:
     explicit FlatCodes(CodesView codes);
 
+    unsigned n_bits() const { return n_bits_; }
+    std::size_t n() const { return n_; }
+
     void nearest(CodesView queries, std::uint64_t k, unsigned threads, std::int32_t* distances,
-                 std::int64_t* ids) const;
-    BallArrays balls(CodesView queries, unsigned radius, unsigned threads) const;
+                 std::int64_t* ids, const Poll& poll = {}) const;
+    BallArrays balls(CodesView queries, unsigned radius, unsigned threads, const Poll& poll = {}) const;
 
   private:
+    unsigned n_bits_;
     unsigned n_words_;
     std::size_t n_;
     std::vector<std::uint64_t> words_;

@@ -1,49 +1,52 @@
 // What a query will do in a segment, and what that should cost: substring radii, or a scan.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <vector>
 
+#include "search/query.hpp"
 #include "storage/segment.hpp"
 
 namespace hashnet {
 
-/// Substring radii t_j >= -1, one for each table (-1: the table is not asked), or a scan.
-///
-/// A probing plan for radius r is complete when sum(t_j + 1) = r + 1 (general pigeonhole principle):
-/// a code that no table meets differs from the query in at least t_j + 1 bits of every substring j,
-/// and the substrings are disjoint, so in at least r + 1 bits altogether.
-struct Plan {
-    bool scan = false;
-    std::vector<int> radii;
-    double expected_probes = 0;
-    double expected_candidates = 0;
-    double probing_ns = 0;
-    double scan_ns = 0;
-};
-
-/// Expected cost of asking `table` at substring distance exactly `e`.
+/// Expected cost of asking a table at substring distance exactly `e`.
 struct StepCost {
     double probes = 0;
     double candidates = 0;
     double ns = 0;
 };
-StepCost step_cost(const Table& table, unsigned e);
 
-double scan_cost_ns(const Segment& segment);
+/// Plans one query after the other in one segment.
+class Planner {
+  public:
+    Planner(const Segment& segment, Policy policy);
 
-/// The table whose next substring radius is the cheapest, given the radii so far; -1 when every table
-/// is exhausted.
-int cheapest_table(const Segment& segment, const std::vector<int>& radii);
+    double scan_ns() const { return scan_ns_; }
 
-/// Substring radii for a radius search, grown greedily from -1 by the cheapest step, or a scan where
-/// that is expected to cost less.
-Plan plan_radius(const Segment& segment, unsigned radius);
+    /// Cost of table j at distance e, foretold from the buckets that the query has met so far.
+    StepCost step_cost(const Query& query, unsigned j, unsigned e) const;
 
-/// For each distance from 0 to `up_to`, the chance that a code there has been met by tables asked up to
-/// `radii`, if the differing bits lie anywhere with equal chance: 1 - (ways in which every substring j
-/// differs in more than radii_j bits) / (ways altogether).
-std::vector<double> chances_met(const Segment& segment, const std::vector<int>& radii, unsigned up_to);
+    /// The table to ask next, given the radii so far: the cheapest one; -1 when every table is exhausted.
+    int next_table(const Query& query, const std::vector<int>& radii) const;
+
+    /// Substring radii for a radius search into query.plan, grown from -1 by the next table, or a scan where
+    /// that is expected to cost less.
+    void plan_radius(Query& query, unsigned radius) const;
+
+    /// True when the steps that a k-NN search still needs will cost more than a scan does.
+    bool scan_is_cheaper(const Query& query) const;
+
+    /// For each distance from 0 to `up_to`, the chance that a code there has been met by tables asked up to
+    /// `radii`, if the differing bits lie anywhere with equal chance: 1 - (ways in which every substring j
+    /// differs in more than radii_j bits) / (ways altogether).
+    std::vector<double> chances_met(const std::vector<int>& radii, unsigned up_to) const;
+
+  private:
+    double expected_bucket(const Facet& facet, const Table& table, unsigned e) const;
+
+    const Segment& segment_;
+    Policy policy_;
+    double scan_ns_;
+};
 
 }  // namespace hashnet

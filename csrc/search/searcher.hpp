@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "codes.hpp"
-#include "search/plan.hpp"
-#include "search/segment_search.hpp"
+#include "parallel.hpp"
+#include "search/query.hpp"
 #include "storage/segment.hpp"
 
 namespace hashnet {
@@ -30,7 +30,8 @@ struct SegmentReport {
 inline constexpr std::int64_t kPadId = -1;
 inline constexpr std::int32_t kPadDistance = 0x7FFFFFFF;
 
-/// Read-only view of segments of equal n_bits; safe to use from many threads at once.
+/// Read-only view of segments of equal n_bits; safe to use from many threads at once. `poll` is called now
+/// and then by the calling thread and may throw, which ends the search.
 class Searcher {
   public:
     explicit Searcher(std::vector<std::shared_ptr<const Segment>> segments);
@@ -39,14 +40,23 @@ class Searcher {
 
     /// Writes `queries.n` rows of `k` neighbours; rows that do not exist become pads.
     void nearest(CodesView queries, std::uint64_t k, unsigned threads, std::int32_t* distances,
-                 std::int64_t* ids) const;
+                 std::int64_t* ids, const Poll& poll = {}) const;
 
-    BallArrays balls(CodesView queries, unsigned radius, unsigned threads) const;
+    BallArrays balls(CodesView queries, unsigned radius, unsigned threads, const Poll& poll = {}) const;
+
+    /// Writes the number of rows within `radius` of each query; no answer is made.
+    void count(CodesView queries, unsigned radius, unsigned threads, std::int64_t* counts,
+               const Poll& poll = {}) const;
 
     /// Runs one query and tells, segment by segment, what was planned and what happened. k = 0 asks for
     /// a radius search.
     std::vector<SegmentReport> explain(const std::uint8_t* query, unsigned n_bits, std::uint64_t k,
-                                       unsigned radius) const;
+                                       unsigned radius, Policy policy) const;
+
+    /// Answers the queries one at a time on the calling thread, without keeping the answers, and writes the
+    /// nanoseconds that each took. k = 0 asks for a radius search.
+    void time(CodesView queries, std::uint64_t k, unsigned radius, Policy policy, double* ns,
+              const Poll& poll = {}) const;
 
   private:
     std::vector<std::shared_ptr<const Segment>> segments_;

@@ -1,4 +1,4 @@
-// One query in one segment: probes, verification, and each match exactly once.
+// A few queries in one segment together: probes, verification, and each match exactly once.
 #pragma once
 
 #include <array>
@@ -7,91 +7,105 @@
 
 #include "kernels/residue.hpp"
 #include "kernels/rows.hpp"
-#include "search/collector.hpp"
 #include "search/plan.hpp"
+#include "search/query.hpp"
 #include "storage/segment.hpp"
 
 namespace hashnet {
 
-/// What a query cost, summed over segments.
-struct SearchCounters {
-    std::uint64_t probes = 0;      // buckets looked up
-    std::uint64_t candidates = 0;  // entries whose residue was compared
-    std::uint64_t verified = 0;    // entries that passed and whose full distance was computed
-    std::uint64_t matches = 0;     // distinct codes that entered the answer, before it was cut to k
-    bool scanned = false;
-};
+/// Queries that are searched together, so that the cache misses of one pass while another computes, and a
+/// scan reads every code once for all of them.
+inline constexpr std::size_t kGroup = 16;
 
-/// Searches segments with one query at a time. Holds the working memory, so keep one for each thread.
+/// Searches segments with a group of queries at a time. Holds the working memory, so keep one for each
+/// thread.
 class SegmentSearch {
   public:
     SegmentSearch();
 
-    /// Appends the rows of `segment` within `bound` of `query` (words, see codes.hpp) to `hits`, in no
-    /// order. For k-NN, `bound` falls while rows are found, and every row within its final value has
-    /// been appended; rows beyond it may have been. `plan`, where given, gets the plan as executed.
-    void run(const Segment& segment, const std::uint64_t* query, Bound& bound, std::vector<Hit>& hits,
-             SearchCounters& counters, Plan* plan = nullptr);
+    /// The query at place `i` < kGroup: set its bound, hits and counters before run().
+    Query& query(std::size_t i) { return queries_[i]; }
+
+    /// Appends the rows of `segment` within the bound of each of the first `n` queries, whose codes are
+    /// `words[i]` (external order), to their hits, in no order; or counts them, where hits is null. For k-NN
+    /// the bound falls while rows are found, and every row within its final value has been appended, unless
+    /// k rows of the same code and smaller ids have; rows beyond it may have been.
+    void run(const Segment& segment, const std::uint64_t* const* words, std::size_t n, Policy policy);
 
   private:
-    /// The query as one table sees it.
-    struct Facet {
-        std::uint32_t key = 0;      // its substring
-        std::uint32_t address = 0;  // its directory address
-        std::uint64_t mask = 0;     // the substring's place in a code of one word
-        NibbleTables nibbles;
-    };
-
-    /// A distinct code of the answer; in residue form it may still have to be located in table 0.
-    struct Match {
-        std::uint64_t code;
-        std::uint32_t position;
-        std::uint32_t distance;
-    };
-
-    static constexpr std::uint32_t kNotLocated = 0xFFFFFFFFU;
     static constexpr unsigned kBatch = 16;
+
+    /// One bucket to look up for one query.
+    struct Probe {
+        std::uint32_t key;
+        std::uint32_t begin;
+        std::uint32_t end;
+        std::uint16_t step;
+        std::uint8_t query;
+        std::uint8_t table;
+        std::uint8_t e;
+    };
 
     /// Probes that are on their way together, so that their cache misses overlap.
     struct Batch {
         unsigned n = 0;
-        std::array<std::uint32_t, kBatch> keys;
-        std::array<std::uint32_t, kBatch> begins;
-        std::array<std::uint32_t, kBatch> ends;
+        std::array<Probe, kBatch> probes;
     };
 
-    void prepare(const Segment& segment, const std::uint64_t* query);
-    void probe_radius(Plan& plan);
-    void probe_nearest(Plan& plan);
-    bool scan_is_cheaper(const Plan& plan) const;
-    void step(unsigned table, unsigned e);
-    void resolve_batch(const Table& table, Batch& batch) const;
-    void scan_batch(unsigned table, unsigned e, const Batch& batch);
-    void verify_residues(unsigned table, unsigned e, std::uint32_t key, std::size_t n);
-    void collect_rows(unsigned table, std::size_t n);
-    void verify_rows(unsigned table);
-    void scan_residues();
-    void scan_rows();
-    bool met_earlier(unsigned table, const std::uint64_t* difference) const;
-    bool met_at_all(const std::uint64_t* difference) const;
+    /// A row of a long code that passed its bucket and is being fetched.
+    struct Row {
+        std::uint32_t position;
+        std::uint16_t step;
+        std::uint8_t query;
+    };
+
+    // Planning, one query at a time (segment_search.cpp).
+    void prepare(Query& query, const std::uint64_t* words) const;
+    void note_own_buckets(Query& query) const;
+    void note_next_buckets(Query& query);
+    void begin(Query& query);
+    void next_round(Query& query) const;
+    void next_nearest_round(Query& query) const;
+
+    // Probing (probing.cpp).
+    void probe(std::uint8_t query, Step step);
+    void push(const Probe& probe);
+    void advance();
+    void drain();
+    void resolve(Batch& batch);
+    void compare(const Batch& batch);
+    void verify_residues(Query& query, const Probe& probe, std::size_t n);
+    void collect_rows(const Probe& probe, std::size_t n);
+    void verify_rows();
+    std::uint16_t first_met(const Query& query, const std::uint64_t* difference) const;
     std::uint64_t code_from(const Table& table, std::uint64_t address, std::uint32_t position) const;
-    void add(std::uint64_t code, std::uint32_t position, unsigned distance);
-    std::uint32_t locate(std::uint64_t code) const;
-    void emit_hits(std::vector<Hit>& hits);
+
+    // Scanning (segment_scan.cpp).
+    void scan(std::size_t n);
+    void scan_residues(Query& query, std::uint32_t first_block, std::uint32_t n_blocks);
+    void scan_rows(Query& query, std::uint32_t first, std::uint32_t n);
+
+    // Matches (matches.cpp).
+    void add(Query& query, std::uint64_t code, std::uint32_t position, unsigned distance);
+    void settle(Query& query);
+    void put_away(Query& query);
+    void locate(Match* first, Match* last) const;
+    std::uint32_t position_of(std::uint64_t code) const;
+    void count_matches(Query& query);
+    void emit_hits(Query& query);
 
     FilterResidues filter_residues_;
     FilterRows filter_rows_;
     const Segment* segment_ = nullptr;
-    const std::uint64_t* query_ = nullptr;
-    Bound* bound_ = nullptr;
-    SearchCounters* counters_ = nullptr;
-    std::vector<Facet> facets_;
-    /// steps_[j][e]: when table j was asked at substring distance e, counted from 0; kNever if not.
-    std::vector<std::array<std::uint16_t, kMaxDirectoryBits + 1>> steps_;
-    std::uint16_t n_steps_ = 0;
+    const Planner* planner_ = nullptr;
+    Policy policy_ = Policy::kAuto;
+    std::array<Query, kGroup> queries_;
+    /// Three batches are under way: one whose directory cells are being fetched, one whose buckets are, and
+    /// one that is compared.
+    std::array<Batch, 3> ring_;
+    unsigned ring_at_ = 0;
     std::vector<Survivor> survivors_;
-    std::vector<std::uint32_t> rows_on_their_way_;
-    std::vector<Match> matches_;
+    std::vector<Row> rows_on_their_way_;
 };
 
 }  // namespace hashnet

@@ -2,19 +2,28 @@
 
 #include <algorithm>
 #include <cmath>
+#include <stdexcept>
+#include <string>
 
 #include "kernels/residue.hpp"
+#include "storage/format.hpp"
 
 namespace hashnet {
 
 namespace {
 
-// Below this a scan takes less time than the look-ups of even one probe sequence, but table 0 is also
-// the code store, so the tables stay; they are only kept from becoming many and narrow.
-constexpr double kMinLog2 = 10.0;
-
 // A table over the whole code is worth its directory up to this many cells for each code.
 constexpr double kDirectCellsPerCode = 8.0;
+
+// A probe waits about as long as 64 to 128 residues take to compare, so buckets of that size waste neither:
+// substrings are this many bits shorter than log2 n (benchmarks/README.md, "Buckets").
+constexpr double kResidueBucketBits = 6.5;
+// A candidate of a signature table costs a row from memory, as much as the probe itself.
+constexpr double kSignatureBucketBits = 0.0;
+
+// Few codes are scanned whatever the tables are; these keep substrings from becoming many and short.
+constexpr double kLeastResidueSubstring = 10.0;
+constexpr double kLeastSignatureSubstring = 10.0;
 
 constexpr unsigned kSignatureBytes = 2;
 
@@ -23,10 +32,32 @@ constexpr std::uint64_t kScanOnly = 2048;
 
 unsigned number_of_tables(unsigned n_bits, double log2_n) {
     if (n_bits <= kMaxDirectoryBits && std::exp2(n_bits) <= kDirectCellsPerCode * std::exp2(log2_n)) return 1;
-    // Norouzi et al., TPAMI 2014, section 4: substrings of about log2 n bits.
-    const auto m = static_cast<unsigned>(std::ceil(n_bits / log2_n));
+    const double substring = n_bits <= 64 ? std::max(kLeastResidueSubstring, log2_n - kResidueBucketBits)
+                                          : std::max(kLeastSignatureSubstring, log2_n - kSignatureBucketBits);
+    const double m = n_bits <= 64 ? std::round(n_bits / substring) : std::ceil(n_bits / substring);
     const unsigned least = (n_bits + kMaxDirectoryBits - 1) / kMaxDirectoryBits;
-    return std::max({m, least, 1U});
+    return std::max({static_cast<unsigned>(m), least, 1U});
+}
+
+// What the user asked for, or an error that says what can be had.
+unsigned checked_tables(unsigned n_bits, unsigned tables) {
+    const unsigned least = (n_bits + kMaxDirectoryBits - 1) / kMaxDirectoryBits;
+    if (tables < least || tables > n_bits / 2 || tables > kMaxTables) {
+        throw std::invalid_argument("tables is " + std::to_string(tables) + "; codes of " +
+                                    std::to_string(n_bits) + " bits take from " + std::to_string(least) +
+                                    " to " + std::to_string(std::min(n_bits / 2, kMaxTables)));
+    }
+    return tables;
+}
+
+unsigned checked_directory_bits(unsigned n_bits, unsigned substring_bits, unsigned directory_bits) {
+    const unsigned most = std::min(n_bits, kMaxDirectoryBits);
+    if (directory_bits < substring_bits || directory_bits > most) {
+        throw std::invalid_argument("directory_bits is " + std::to_string(directory_bits) +
+                                    "; substrings of " + std::to_string(substring_bits) + " bits take from " +
+                                    std::to_string(substring_bits) + " to " + std::to_string(most));
+    }
+    return directory_bits;
 }
 
 // Directory bits beyond the substring shorten every residue; take them while that pays for the cells.
@@ -45,20 +76,23 @@ unsigned choose_directory_bits(unsigned n_bits, unsigned substring_bits, std::ui
 
 }  // namespace
 
-Layout choose_layout(unsigned n_bits, std::uint64_t n_distinct) {
-    const double log2_n =
-        std::max(kMinLog2, std::log2(static_cast<double>(std::max<std::uint64_t>(n_distinct, 1))));
-    const unsigned m = number_of_tables(n_bits, log2_n);
+Layout choose_layout(unsigned n_bits, std::uint64_t n_distinct, const LayoutOptions& options) {
+    const double log2_n = std::log2(static_cast<double>(std::max<std::uint64_t>(n_distinct, 1)));
+    const unsigned m =
+        options.tables == 0 ? number_of_tables(n_bits, log2_n) : checked_tables(n_bits, options.tables);
     Layout layout;
     layout.residue_form = n_bits <= 64;
-    if (!layout.residue_form && n_distinct < kScanOnly) return layout;
+    if (!layout.residue_form && options.tables == 0 && n_distinct < kScanOnly) return layout;
     unsigned start = 0;
     for (unsigned j = 0; j < m; ++j) {
         TableLayout table;
         table.start = start;
         table.substring_bits = n_bits / m + (j >= m - n_bits % m ? 1 : 0);
         if (layout.residue_form) {
-            table.directory_bits = choose_directory_bits(n_bits, table.substring_bits, n_distinct);
+            table.directory_bits =
+                options.directory_bits == 0
+                    ? choose_directory_bits(n_bits, table.substring_bits, n_distinct)
+                    : checked_directory_bits(n_bits, table.substring_bits, options.directory_bits);
             table.planes = (n_bits - table.directory_bits + 7) / 8;
         } else {
             table.directory_bits = table.substring_bits;

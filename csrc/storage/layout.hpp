@@ -26,7 +26,14 @@ struct Layout {
 /// The widest directory address a table may have.
 inline constexpr unsigned kMaxDirectoryBits = 28;
 
-/// The one place where the layout of a segment is decided.
-Layout choose_layout(unsigned n_bits, std::uint64_t n_distinct);
+/// What a user may decide about a layout; 0 leaves the choice to choose_layout.
+struct LayoutOptions {
+    unsigned tables = 0;
+    unsigned directory_bits = 0;
+};
+
+/// The one place where the layout of a segment is decided. Throws std::invalid_argument for options that
+/// no layout of codes of `n_bits` can have.
+Layout choose_layout(unsigned n_bits, std::uint64_t n_distinct, const LayoutOptions& options = {});
 
 }  // namespace hashnet

@@ -77,6 +77,8 @@ class Segment {
         std::uint32_t last;
     };
     Run run_at(std::uint32_t position) const;
+    /// Where run_at begins to read; only with has_runs().
+    const void* run_address(std::uint32_t position) const { return runs_ + position; }
     const void* id_address(std::uint32_t row) const {
         return ids32_ != nullptr ? static_cast<const void*>(ids32_ + row) : ids64_ + row;
     }

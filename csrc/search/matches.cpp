@@ -1,0 +1,149 @@
+// What SegmentSearch does with a match: telling the bound, finding its rows, reading their ids.
+#include <algorithm>
+
+#include "codes.hpp"
+#include "search/entries.hpp"
+#include "search/segment_search.hpp"
+
+namespace hashnet {
+
+namespace {
+
+// Matches whose cache misses overlap while they are located and their ids read.
+constexpr std::size_t kTogether = 64;
+
+// Matches that a count or a scan keeps before it puts them away.
+constexpr std::size_t kCountTogether = 4096;
+
+}  // namespace
+
+// Where codes repeat, the bound is told of one row now and of the others in settle(), when the round is over:
+// a run's length lies behind three dependent cache misses.
+void SegmentSearch::add(Query& query, std::uint64_t code, std::uint32_t position, unsigned distance) {
+    query.bound->tell(distance, 1);
+    if (query.hits == nullptr && !segment_->has_runs()) {
+        ++query.rows_counted;
+        ++query.counters->matches;
+        return;
+    }
+    query.matches.push_back({code, position, distance});
+    if (query.hits == nullptr && query.matches.size() >= kCountTogether) count_matches(query);
+}
+
+void SegmentSearch::settle(Query& query) {
+    if (query.bound->k() == 0) return;
+    if (!segment_->has_runs()) {
+        query.settled = query.matches.size();
+        return;
+    }
+    auto begin = query.matches.begin() + static_cast<std::ptrdiff_t>(query.settled);
+    const auto beyond = [&](const Match& match) { return match.distance > query.bound->value(); };
+    query.matches.erase(std::remove_if(begin, query.matches.end(), beyond), query.matches.end());
+    Match* first = query.matches.data() + query.settled;
+    Match* last = query.matches.data() + query.matches.size();
+    locate(first, last);
+    for (const Match* match = first; match < last; ++match) {
+        const Segment::Run run = segment_->run_at(match->position);
+        query.bound->tell(match->distance, run.last - run.first - 1);
+    }
+    query.settled = query.matches.size();
+}
+
+// Between the chunks of a scan: keeps the matches few, and the bound as low as it can be.
+void SegmentSearch::put_away(Query& query) {
+    if (query.bound->k() == 0) {
+        if (query.hits != nullptr && query.matches.size() >= kCountTogether) emit_hits(query);
+        return;
+    }
+    if (query.matches.size() == query.settled) return;
+    settle(query);
+    if (query.matches.size() < query.prune_at) return;
+    const auto beyond = [&](const Match& match) { return match.distance > query.bound->value(); };
+    query.matches.erase(std::remove_if(query.matches.begin(), query.matches.end(), beyond),
+                        query.matches.end());
+    query.settled = query.matches.size();
+    query.prune_at = 2 * query.matches.size() + kCountTogether;
+}
+
+// In passes over a few matches at a time, so that their misses overlap.
+void SegmentSearch::locate(Match* first, Match* last) const {
+    if (segment_->residue_form()) {
+        const Table& table = segment_->tables()[0];
+        const std::size_t bytes = block_bytes(table);
+        const auto cell_of = [&](const Match& match) {
+            return table.directory + (match.code >> (64 - table.layout.directory_bits));
+        };
+        for (Match* part = first; part < last; part += std::min<std::ptrdiff_t>(kTogether, last - part)) {
+            Match* stop = part + std::min<std::ptrdiff_t>(kTogether, last - part);
+            for (Match* match = part; match < stop; ++match) {
+                if (match->position == kNotLocated) prefetch(cell_of(*match));
+            }
+            for (Match* match = part; match < stop; ++match) {
+                if (match->position != kNotLocated) continue;
+                const std::uint8_t* block = table.blocks + *cell_of(*match) / kBlockEntries * bytes;
+                for (std::size_t line = 0; line < 2 * bytes; line += 64) prefetch(block + line);
+            }
+            for (Match* match = part; match < stop; ++match) {
+                if (match->position == kNotLocated) match->position = position_of(match->code);
+            }
+        }
+    }
+    if (segment_->has_runs()) {
+        for (const Match* match = first; match < last; ++match)
+            prefetch(segment_->run_address(match->position));
+    }
+}
+
+std::uint32_t SegmentSearch::position_of(std::uint64_t code) const {
+    const Table& table = segment_->tables()[0];
+    const std::uint64_t residue = code << table.layout.directory_bits;
+    const std::uint32_t* cell = table.directory + (code >> (64 - table.layout.directory_bits));
+    std::uint32_t end = std::min(cell[1], segment_->n_distinct());
+    std::uint32_t begin = std::min(cell[0], end);
+    while (end - begin > 1) {
+        const std::uint32_t middle = begin + (end - begin) / 2;
+        if (residue_at(table, middle) <= residue) {
+            begin = middle;
+        } else {
+            end = middle;
+        }
+    }
+    return std::min(begin, segment_->n_distinct() - 1);
+}
+
+void SegmentSearch::count_matches(Query& query) {
+    query.counters->matches += query.matches.size();
+    locate(query.matches.data(), query.matches.data() + query.matches.size());
+    for (const Match& match : query.matches) {
+        const Segment::Run run = segment_->run_at(match.position);
+        query.rows_counted += run.last - run.first;
+    }
+    query.matches.clear();
+}
+
+// Ids ascend within a run, so no more than its first k can be among the k nearest.
+void SegmentSearch::emit_hits(Query& query) {
+    const unsigned bound = query.bound->value();
+    const std::uint64_t most = query.bound->k() == 0 ? ~std::uint64_t{0} : query.bound->k();
+    auto& matches = query.matches;
+    const auto beyond = [=](const Match& match) { return match.distance > bound; };
+    matches.erase(std::remove_if(matches.begin(), matches.end(), beyond), matches.end());
+    query.counters->matches += matches.size();
+    for (std::size_t part = 0; part < matches.size(); part += kTogether) {
+        const std::size_t stop = std::min(part + kTogether, matches.size());
+        locate(matches.data() + part, matches.data() + stop);
+        for (std::size_t i = part; i < stop; ++i) {
+            prefetch(segment_->id_address(segment_->run_at(matches[i].position).first));
+        }
+        for (std::size_t i = part; i < stop; ++i) {
+            const Segment::Run run = segment_->run_at(matches[i].position);
+            const auto rows = static_cast<std::uint32_t>(std::min<std::uint64_t>(run.last - run.first, most));
+            for (std::uint32_t row = run.first; row < run.first + rows; ++row) {
+                query.hits->push_back({matches[i].distance, segment_->id_at(row)});
+            }
+        }
+    }
+    matches.clear();
+}
+
+}  // namespace hashnet

@@ -1,0 +1,214 @@
+// The probes of SegmentSearch: buckets fetched ahead, compared, and their survivors verified.
+#include <algorithm>
+#include <array>
+
+#include "codes.hpp"
+#include "kernels/dispatch.hpp"
+#include "search/capping.hpp"
+#include "search/entries.hpp"
+#include "search/segment_search.hpp"
+
+namespace hashnet {
+
+namespace {
+
+// Bytes of a bucket to prefetch; what lies beyond, the hardware's own prefetch follows.
+constexpr std::size_t kPrefetchBytes = 1024;
+
+// Rows of long codes that are verified together.
+constexpr std::size_t kRowsTogether = 32;
+
+/// All keys at distance exactly e from a key of `n_bits` bits, each once: masks of e bits in ascending
+/// order (Gosper's successor).
+class KeysAt {
+  public:
+    KeysAt(std::uint32_t key, unsigned n_bits, unsigned e)
+        : key_(key), end_(std::uint64_t{1} << n_bits), mask_((std::uint64_t{1} << e) - 1), only_(e == 0) {}
+
+    bool done() const { return done_ || mask_ >= end_; }
+
+    std::uint32_t next() {
+        const auto key = key_ ^ static_cast<std::uint32_t>(mask_);
+        if (only_) {
+            done_ = true;
+        } else {
+            const std::uint64_t lowest = mask_ & (~mask_ + 1);
+            const std::uint64_t ripple = mask_ + lowest;
+            // The division by a power of two, as a shift.
+            mask_ = ripple | ((mask_ ^ ripple) >> 2 >> __builtin_ctzll(lowest));
+        }
+        return key;
+    }
+
+  private:
+    std::uint32_t key_;
+    std::uint64_t end_;
+    std::uint64_t mask_;
+    bool only_;
+    bool done_ = false;
+};
+
+}  // namespace
+
+void SegmentSearch::probe(std::uint8_t number, Step step) {
+    const Query& query = queries_[number];
+    if (step.e > query.bound->value()) return;
+    const Table& table = segment_->tables()[step.table];
+    const Facet& facet = query.facets[step.table];
+    const unsigned below = table.layout.directory_bits - table.layout.substring_bits;
+    Probe one{};
+    one.step = facet.steps[step.e];
+    one.query = number;
+    one.table = step.table;
+    one.e = step.e;
+    for (KeysAt keys(facet.key, table.layout.substring_bits, step.e); !keys.done();) {
+        one.key = keys.next();
+        prefetch(table.directory + (std::size_t{one.key} << below));
+        push(one);
+    }
+}
+
+inline void SegmentSearch::push(const Probe& probe) {
+    Batch& batch = ring_[ring_at_];
+    batch.probes[batch.n++] = probe;
+    if (batch.n == kBatch) advance();
+}
+
+void SegmentSearch::advance() {
+    resolve(ring_[(ring_at_ + 2) % 3]);
+    ring_at_ = (ring_at_ + 1) % 3;
+    compare(ring_[ring_at_]);
+    ring_[ring_at_].n = 0;
+}
+
+void SegmentSearch::drain() {
+    for (unsigned i = 0; i < 3; ++i) advance();
+    verify_rows();
+}
+
+void SegmentSearch::resolve(Batch& batch) {
+    for (unsigned i = 0; i < batch.n; ++i) {
+        Probe& probe = batch.probes[i];
+        const Table& table = segment_->tables()[probe.table];
+        const Bucket bucket = bucket_of(*segment_, table, probe.key);
+        probe.begin = bucket.begin;
+        probe.end = bucket.end;
+        if (bucket.begin == bucket.end) continue;
+        const std::uint8_t* first = table.blocks + bucket.begin / kBlockEntries * block_bytes(table);
+        const std::uint8_t* last = table.blocks + ((bucket.end - 1) / kBlockEntries + 1) * block_bytes(table);
+        const std::uint8_t* stop = std::min(last, first + kPrefetchBytes);
+        for (const std::uint8_t* line = first; line < stop; line += 64) prefetch(line);
+        if (table.positions != nullptr) prefetch(table.positions + bucket.begin);
+    }
+}
+
+void SegmentSearch::compare(const Batch& batch) {
+    for (unsigned i = 0; i < batch.n; ++i) {
+        const Probe& probe = batch.probes[i];
+        const Table& table = segment_->tables()[probe.table];
+        Query& query = queries_[probe.query];
+        Facet& facet = query.facets[probe.table];
+        ++query.counters->probes;
+        query.counters->candidates += probe.end - probe.begin;
+        if (probe.e > facet.level) {
+            facet.level = probe.e;
+            facet.entries[probe.e] = 0;
+        }
+        if (probe.e != 0) facet.entries[probe.e] += probe.end - probe.begin;
+        for (std::uint32_t begin = probe.begin; begin < probe.end;) {
+            // Chunks end with a block, so that none is read twice.
+            const std::uint32_t limit = (begin / kBlockEntries + kChunkBlocks) * kBlockEntries;
+            const std::uint32_t end =
+                limit < begin ? probe.end : std::min(probe.end, limit);  // limit may wrap at 2^32
+            const std::int8_t bound = as_bound(static_cast<int>(query.bound->value()) - probe.e);
+            const std::size_t n = filter_residues_(table.blocks, table.layout.planes, facet.nibbles, begin,
+                                                   end, &bound, 0, survivors_.data());
+            if (n != 0) {
+                if (table.positions == nullptr) {
+                    verify_residues(query, probe, n);
+                } else {
+                    collect_rows(probe, n);
+                }
+            }
+            begin = end;
+        }
+    }
+}
+
+// The kernel did not see the directory bits below the substring; they are implied by the cell.
+HASHNET_POPCNT_CLONES void SegmentSearch::verify_residues(Query& query, const Probe& probe, std::size_t n) {
+    const Table& table = segment_->tables()[probe.table];
+    const Facet& facet = query.facets[probe.table];
+    const unsigned below = table.layout.directory_bits - table.layout.substring_bits;
+    cap_by_survivors(*query.bound, survivors_.data(), n, probe.e + below);
+    std::uint32_t cell = probe.key << below;
+    const std::uint32_t last_cell = cell + (1U << below) - 1;
+    query.counters->verified += n;
+    for (std::size_t i = 0; i < n; ++i) {
+        const Survivor& survivor = survivors_[i];
+        if (probe.e + survivor.distance > query.bound->value()) continue;
+        while (cell < last_cell && table.directory[cell + 1] <= survivor.position) ++cell;
+        const unsigned low = popcount((cell ^ facet.address) & ((1U << below) - 1));
+        const unsigned distance = probe.e + low + survivor.distance;
+        if (distance > query.bound->value()) continue;
+        const std::uint64_t code = code_from(table, cell, survivor.position);
+        const std::uint64_t difference = code ^ query.words[0];
+        if (first_met(query, &difference) != probe.step) continue;
+        add(query, code, probe.table == 0 ? survivor.position : kNotLocated, distance);
+    }
+}
+
+// Rows lie anywhere: they are fetched while the next buckets are compared, and verified together.
+void SegmentSearch::collect_rows(const Probe& probe, std::size_t n) {
+    const Table& table = segment_->tables()[probe.table];
+    const std::size_t row_words = segment_->n_words();
+    const std::uint32_t last = segment_->n_distinct() - 1;
+    for (std::size_t i = 0; i < n; ++i) {
+        const std::uint32_t position = std::min(table.positions[survivors_[i].position], last);
+        const std::uint64_t* row = segment_->rows() + position * row_words;
+        prefetch(row);
+        prefetch(row + row_words - 1);
+        rows_on_their_way_.push_back({position, probe.step, probe.query});
+    }
+    if (rows_on_their_way_.size() >= kRowsTogether) verify_rows();
+}
+
+HASHNET_POPCNT_CLONES void SegmentSearch::verify_rows() {
+    const unsigned n_words = segment_->n_words();
+    for (const Row& row : rows_on_their_way_) {
+        Query& query = queries_[row.query];
+        const std::uint64_t* code = segment_->rows() + std::size_t{row.position} * n_words;
+        ++query.counters->verified;
+        const unsigned d = distance(code, query.words.data(), n_words);
+        if (d > query.bound->value()) continue;
+        std::array<std::uint64_t, kMaxWords> difference;
+        for (unsigned w = 0; w < n_words; ++w) difference[w] = code[w] ^ query.words[w];
+        if (first_met(query, difference.data()) == row.step) add(query, 0, row.position, d);
+    }
+    rows_on_their_way_.clear();
+}
+
+// A code belongs to the first step that meets it; table t meets it at step steps[its substring distance
+// there], or never. Each match is therefore added once, without a set of visited codes.
+HASHNET_POPCNT_CLONES std::uint16_t SegmentSearch::first_met(const Query& query,
+                                                             const std::uint64_t* difference) const {
+    std::uint16_t first = kNever;
+    for (std::size_t t = 0; t < query.facets.size(); ++t) {
+        const TableLayout& layout = segment_->tables()[t].layout;
+        const unsigned d = segment_->residue_form()
+                               ? popcount(difference[0] & query.facets[t].mask)
+                               : popcount(bits_at(difference, layout.start, layout.substring_bits));
+        first = std::min(first, query.facets[t].steps[d]);
+    }
+    return first;
+}
+
+std::uint64_t SegmentSearch::code_from(const Table& table, std::uint64_t address,
+                                       std::uint32_t position) const {
+    const unsigned n_bits = segment_->n_bits();
+    const std::uint64_t rotated = address << (64 - table.layout.directory_bits) |
+                                  residue_at(table, position) >> table.layout.directory_bits;
+    return rotate(rotated, n_bits, n_bits - table.layout.start);
+}
+
+}  // namespace hashnet
