@@ -26,7 +26,7 @@ class Goal:
 
     def reached(self, value: float) -> bool:
         """Return whether a measured value is good enough."""
-        return value <= self.limit if self.at_most else value >= self.limit
+        return bool(value <= self.limit if self.at_most else value >= self.limit)
 
 
 # (codes, bits, workload): milliseconds of a query, with the number of the goal that asks for them.
@@ -96,7 +96,7 @@ def goals(n: int, n_bits: int) -> Iterator[Goal]:
 
 
 def judge(n: int, n_bits: int, figures: Figures) -> list[dict[str, Any]]:
-    """Return a row for each goal whose figure was measured: the goal, the value, and whether it is reached."""
+    """Return a row for each goal whose figure was measured: goal, value, and whether it is reached."""
     rows = []
     for goal in goals(n, n_bits):
         for question, measured in figures.get(goal.workload, {}).items():
@@ -142,7 +142,7 @@ def _over_others(n: int, n_bits: int, workload: str) -> Iterator[Goal]:
             least = 200.0 if workload == "clustered" else 12.0
             yield Goal(2, workload, f"k {k}", "over FAISS Flat", least, at_most=False)
     if n_bits == 64 and n >= 10**7:
-        # Every question: an empty suffix matches all radii and all k.
+        # A kind without a value stands for every question of that kind.
         yield Goal(2, workload, "radius", "Python overhead us", 5.0, at_most=True)
         yield Goal(2, workload, "k", "Python overhead us", 5.0, at_most=True)
     if n_bits in (128, 256) and workload == "clustered":
@@ -156,16 +156,20 @@ def _over_others(n: int, n_bits: int, workload: str) -> Iterator[Goal]:
 
 
 def _scanning(n: int, n_bits: int, workload: str) -> Iterator[Goal]:
-    if n_bits not in (64, 128, 256) or n > 10**8:
+    if n_bits not in (64, 128, 256) or not 10**6 <= n <= 10**8:
         return
-    yield Goal(6, workload, "scan", "of memory bandwidth", 0.9, at_most=False)
+    # Fewer codes are read from the caches.
+    if n * n_bits // 8 >= 64 * 10**6:
+        yield Goal(6, workload, "scan", "of memory bandwidth", 0.9, at_most=False)
     if n_bits == 64:
         yield Goal(6, workload, "scan", "ns a pair in batches, 1 thread", 0.45, at_most=True)
     for threads in (1, 2):
-        yield Goal(6, workload, "scan", f"batch over FAISS Flat, {threads} threads", 3.0, at_most=False)
+        yield Goal(6, workload, "scan", f"batch over FAISS Flat, threads {threads}", 3.0, at_most=False)
 
 
 def _batches(n: int, n_bits: int, workload: str) -> Iterator[Goal]:
+    if n < 10**6:
+        return
     yield Goal(7, workload, "radius", "batch, 2 threads over 1", 1.8, at_most=False)
     if n_bits == 64 and n >= 10**7:
         # Few probes, each of which waits for memory; further out, comparing codes takes the time.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,15 +13,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.questions import Question
+from benchmarks.questions import Policy, Question
 from hashnet import _core
 from hashnet.codes import Codes
 
 # What one series of timings may take; then it ends with the queries that were answered.
 BUDGET_S = 8.0
 LEAST_QUERIES = 5
-# Batches are repeated so often, one and two threads in turn, and the median rate counts.
-BATCHES = 5
+REPEATS = 5
 
 
 class Fresh:
@@ -49,7 +48,7 @@ def engine_ns(
     question: Question,
     queries: Codes,
     *,
-    policy: str = "auto",
+    policy: Policy = "auto",
     budget_s: float = BUDGET_S,
 ) -> NDArray[np.float64]:
     """Return the nanoseconds of each query inside the engine, of as many as fit the budget."""
@@ -95,38 +94,40 @@ def overhead_us(
 ) -> float:
     """Return what a call from Python takes above the engine's own time: the median over queries.
 
-    Each query is asked in both ways after it has been asked once, so that both find the same caches.
+    Each query is asked in both ways after it has been asked once, so that both find the same caches, and in
+    either order in turn.
     """
-    extra = []
+    extra: tuple[list[float], list[float]] = ([], [])
     begin = time.perf_counter()
     for at in range(len(queries)):
         one = queries[at : at + 1]
         ask(one)
-        inside = float(question.time(searcher, one)[0])
+        inside = 0.0 if at % 2 else float(question.time(searcher, one)[0])
         start = time.perf_counter_ns()
         ask(one)
-        end = time.perf_counter_ns()
-        extra.append((end - start - inside) / 1e3)
-        if end * 1e-9 - begin > budget_s and len(extra) >= LEAST_QUERIES:
+        called = time.perf_counter_ns() - start
+        inside = float(question.time(searcher, one)[0]) if at % 2 else inside
+        extra[at % 2].append((called - inside) / 1e3)
+        if time.perf_counter() - begin > budget_s and at >= LEAST_QUERIES:
             break
-    return float(np.median(extra))
+    return float(np.median(extra[0]) + np.median(extra[1])) / 2
 
 
-def batch_rates(
-    ask: Callable[[Codes, int], Any], fresh: Fresh, n: int, *, budget_s: float = 2 * BUDGET_S
-) -> tuple[float, float]:
-    """Return queries a second in batches of ``n``, on one and on two threads, one after the other in turn."""
-    rates: tuple[list[float], list[float]] = ([], [])
+def rates(
+    ways: Sequence[Callable[[Codes], Any]], fresh: Fresh, n: int, *, budget_s: float = 3 * BUDGET_S
+) -> list[float]:
+    """Return the queries a second of each way to ask ``n`` queries: the median of several, in turn."""
+    measured: list[list[float]] = [[] for _ in ways]
     begin = time.perf_counter()
-    for _ in range(BATCHES):
-        for threads in (1, 2):
+    for _ in range(REPEATS):
+        for way, rate in zip(ways, measured, strict=True):
             queries = fresh.take(n)
             start = time.perf_counter()
-            ask(queries, threads)
-            rates[threads - 1].append(len(queries) / (time.perf_counter() - start))
+            way(queries)
+            rate.append(len(queries) / (time.perf_counter() - start))
         if time.perf_counter() - begin > budget_s:
             break
-    return float(np.median(rates[0])), float(np.median(rates[1]))
+    return [float(np.median(rate)) for rate in measured]
 
 
 def median_ms(ns: NDArray[np.float64]) -> float:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ _RADII = {
 _KS = (1, 10, 100, 1000)
 
 Answer = Neighbors | Balls
+Policy = Literal["auto", "probe", "scan", "uniform"]
 
 
 @dataclass(frozen=True)
@@ -63,22 +65,7 @@ class Question:
             return Neighbors(*codes.search(queries, self.value, threads))
         return Balls(*codes.search_radius(queries, self.value, threads))
 
-    def scan_in_parts(self, codes: Codes, queries: Codes, rows: int, threads: int = 2) -> Answer:
-        """Return what the linear scan answers, ``rows`` codes at a time: for codes mapped from a file."""
-        parts: list[Any] = []
-        for first in range(0, len(codes), rows):
-            part = np.ascontiguousarray(codes[first : first + rows])
-            answer = self.scan(_core.FlatCodes(part), queries, threads)
-            # The ids of a scan are row numbers; those of pads stay what they are.
-            answer.ids[answer.ids >= 0] += first
-            parts.append(answer)
-            if self.kind == "k":
-                parts = [merge_neighbors(parts, self.value)]
-        return parts[0] if self.kind == "k" else merge_balls(parts)
-
-    def time(
-        self, searcher: _core.Searcher, queries: Codes, policy: str = "auto"
-    ) -> NDArray[np.float64]:
+    def time(self, searcher: _core.Searcher, queries: Codes, policy: Policy = "auto") -> NDArray[np.float64]:
         """Return the nanoseconds of each query inside the engine, one at a time, on one thread."""
         return searcher.time_queries(queries, self.k, self.radius, policy)
 
@@ -90,6 +77,32 @@ def questions(n: int, n_bits: int) -> list[Question]:
     return [Question("radius", radius) for radius in radii] + [Question("k", k) for k in _KS if k <= n]
 
 
+def scan_in_parts(
+    asked: Sequence[Question], codes: Codes, queries: Codes, *, rows: int, threads: int = 2
+) -> list[Answer]:
+    """Return what the linear scan answers to each question, ``rows`` codes at a time.
+
+    For codes mapped from a file: they are read once, and ``16 * rows * n_words`` bytes are held.
+    """
+    answers: list[list[Any]] = [[] for _ in asked]
+    for first in range(0, len(codes), rows):
+        flat = _core.FlatCodes(np.ascontiguousarray(codes[first : first + rows]))
+        n = min(rows, len(codes) - first)
+        for question, parts in zip(asked, answers, strict=True):
+            # A part may hold fewer codes than are asked for; merging pads.
+            fitting = Question("k", min(question.value, n)) if question.kind == "k" else question
+            answer = fitting.scan(flat, queries, threads)
+            # The ids of a scan are row numbers.
+            answer.ids[:] += first
+            parts.append(answer)
+            if question.kind == "k":
+                parts[:] = [merge_neighbors(parts, question.value)]
+    return [
+        parts[0] if question.kind == "k" else merge_balls(parts)
+        for question, parts in zip(asked, answers, strict=True)
+    ]
+
+
 def different(one: Answer, other: Answer) -> int:
     """Return how many queries have answers that differ in an id, a distance or the order."""
     if isinstance(one, Neighbors) and isinstance(other, Neighbors):
@@ -97,7 +110,8 @@ def different(one: Answer, other: Answer) -> int:
         return int((~same).sum())
     assert isinstance(one, Balls)
     assert isinstance(other, Balls)
-    return sum(
-        not all(np.array_equal(a, b) for a, b in zip(one.ball(query), other.ball(query), strict=True))
-        for query in range(len(one.offsets) - 1)
-    )
+    n_different = 0
+    for query in range(len(one.offsets) - 1):
+        (distances, ids), (other_distances, other_ids) = one.ball(query), other.ball(query)
+        n_different += not (np.array_equal(distances, other_distances) and np.array_equal(ids, other_ids))
+    return n_different

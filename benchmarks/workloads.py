@@ -1,7 +1,7 @@
 """Synthetic codes and queries from a seed, into memory or straight into a file: uniform and clustered.
 
-Codes are drawn in chunks of fixed size, each from a random stream of its own, so that they depend on the seed,
-the number of codes and of bits only: not on how many threads draw them, nor on where they go.
+Codes are drawn in chunks of fixed size, each from a random stream of its own, so that they depend on the
+seed, the number of codes and of bits only: not on how many threads draw them, nor on where they go.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Source:
             def fill(number: int) -> None:
                 rows = min(CHUNK_ROWS, n - number * CHUNK_ROWS)
                 at = begin + number * CHUNK_ROWS * n_bytes
-                left = memoryview(self.chunk(number)[:rows]).cast("B")
+                left = self.chunk(number)[:rows].data.cast("B")
                 while left:
                     written = os.pwrite(file.fileno(), left, at)
                     at, left = at + written, left[written:]
