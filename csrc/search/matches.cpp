@@ -96,19 +96,13 @@ void SegmentSearch::locate(Match* first, Match* last) const {
 
 std::uint32_t SegmentSearch::position_of(std::uint64_t code) const {
     const Table& table = segment_->tables()[0];
-    const std::uint64_t residue = code << table.layout.directory_bits;
     const std::uint32_t* cell = table.directory + (code >> (64 - table.layout.directory_bits));
-    std::uint32_t end = std::min(cell[1], segment_->n_distinct());
-    std::uint32_t begin = std::min(cell[0], end);
-    while (end - begin > 1) {
-        const std::uint32_t middle = begin + (end - begin) / 2;
-        if (residue_at(table, middle) <= residue) {
-            begin = middle;
-        } else {
-            end = middle;
-        }
-    }
-    return std::min(begin, segment_->n_distinct() - 1);
+    const std::uint32_t end = std::min(cell[1], segment_->n_distinct());
+    const std::uint32_t begin = std::min(cell[0], end);
+    const std::uint32_t found =
+        find_residue_(table.blocks, table.layout.planes, code << table.layout.directory_bits, begin, end);
+    // Only where bytes were altered after they were verified.
+    return std::min(found, segment_->n_distinct() - 1);
 }
 
 void SegmentSearch::count_matches(Query& query) {

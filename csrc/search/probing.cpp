@@ -12,8 +12,15 @@ namespace hashnet {
 
 namespace {
 
-// Bytes of a bucket to prefetch; what lies beyond, the hardware's own prefetch follows.
-constexpr std::size_t kPrefetchBytes = 1024;
+// Directory cells are fetched this many probes ahead, buckets as many bytes ahead as the processor can have
+// under way (benchmarks/README.md, "Prefetching"), small ones no more than so many.
+constexpr std::size_t kCellsAhead = 16;
+constexpr std::size_t kBytesAhead = 8192;
+constexpr std::size_t kBucketsAhead = 12;
+// What a bucket counts for besides its entries: it begins and ends inside blocks.
+constexpr std::size_t kBucketBytes = 128;
+// Of one bucket; what lies beyond, the hardware's own prefetch follows.
+constexpr std::size_t kPrefetchBytes = 4096;
 
 // Rows of long codes that are verified together.
 constexpr std::size_t kRowsTogether = 32;
@@ -69,69 +76,75 @@ void SegmentSearch::probe(std::uint8_t number, Step step) {
 }
 
 inline void SegmentSearch::push(const Probe& probe) {
-    Batch& batch = ring_[ring_at_];
-    batch.probes[batch.n++] = probe;
-    if (batch.n == kBatch) advance();
+    ring_[pushed_++ % kRing] = probe;
+    if (pushed_ - resolved_ > kCellsAhead) advance();
 }
 
+// Buckets are fetched a number of bytes ahead: more than the processor can have under way would only push
+// each other out, fewer would leave it waiting.
 void SegmentSearch::advance() {
-    resolve(ring_[(ring_at_ + 2) % 3]);
-    ring_at_ = (ring_at_ + 1) % 3;
-    compare(ring_[ring_at_]);
-    ring_[ring_at_].n = 0;
+    resolve(ring_[resolved_++ % kRing]);
+    while (bytes_ahead_ > kBytesAhead || resolved_ - compared_ > kBucketsAhead) compare_next();
+}
+
+void SegmentSearch::compare_next() {
+    const Probe& probe = ring_[compared_++ % kRing];
+    bytes_ahead_ -= bytes_of(probe);
+    compare(probe);
 }
 
 void SegmentSearch::drain() {
-    for (unsigned i = 0; i < 3; ++i) advance();
+    while (resolved_ != pushed_) advance();
+    while (compared_ != resolved_) compare_next();
     verify_rows();
 }
 
-void SegmentSearch::resolve(Batch& batch) {
-    for (unsigned i = 0; i < batch.n; ++i) {
-        Probe& probe = batch.probes[i];
-        const Table& table = segment_->tables()[probe.table];
-        const Bucket bucket = bucket_of(*segment_, table, probe.key);
-        probe.begin = bucket.begin;
-        probe.end = bucket.end;
-        if (bucket.begin == bucket.end) continue;
-        const std::uint8_t* first = table.blocks + bucket.begin / kBlockEntries * block_bytes(table);
-        const std::uint8_t* last = table.blocks + ((bucket.end - 1) / kBlockEntries + 1) * block_bytes(table);
-        const std::uint8_t* stop = std::min(last, first + kPrefetchBytes);
-        for (const std::uint8_t* line = first; line < stop; line += 64) prefetch(line);
-        if (table.positions != nullptr) prefetch(table.positions + bucket.begin);
-    }
+std::size_t SegmentSearch::bytes_of(const Probe& probe) const {
+    return std::size_t{probe.end - probe.begin} * segment_->tables()[probe.table].layout.planes +
+           kBucketBytes;
 }
 
-void SegmentSearch::compare(const Batch& batch) {
-    for (unsigned i = 0; i < batch.n; ++i) {
-        const Probe& probe = batch.probes[i];
-        const Table& table = segment_->tables()[probe.table];
-        Query& query = queries_[probe.query];
-        Facet& facet = query.facets[probe.table];
-        ++query.counters->probes;
-        query.counters->candidates += probe.end - probe.begin;
-        if (probe.e > facet.level) {
-            facet.level = probe.e;
-            facet.entries[probe.e] = 0;
-        }
-        if (probe.e != 0) facet.entries[probe.e] += probe.end - probe.begin;
-        for (std::uint32_t begin = probe.begin; begin < probe.end;) {
-            // Chunks end with a block, so that none is read twice.
-            const std::uint32_t limit = (begin / kBlockEntries + kChunkBlocks) * kBlockEntries;
-            const std::uint32_t end =
-                limit < begin ? probe.end : std::min(probe.end, limit);  // limit may wrap at 2^32
-            const std::int8_t bound = as_bound(static_cast<int>(query.bound->value()) - probe.e);
-            const std::size_t n = filter_residues_(table.blocks, table.layout.planes, facet.nibbles, begin,
-                                                   end, &bound, 0, survivors_.data());
-            if (n != 0) {
-                if (table.positions == nullptr) {
-                    verify_residues(query, probe, n);
-                } else {
-                    collect_rows(probe, n);
-                }
+void SegmentSearch::resolve(Probe& probe) {
+    const Table& table = segment_->tables()[probe.table];
+    const Bucket bucket = bucket_of(*segment_, table, probe.key);
+    probe.begin = bucket.begin;
+    probe.end = bucket.end;
+    bytes_ahead_ += bytes_of(probe);
+    if (bucket.begin == bucket.end) return;
+    const std::uint8_t* first = table.blocks + bucket.begin / kBlockEntries * block_bytes(table);
+    const std::uint8_t* last = table.blocks + ((bucket.end - 1) / kBlockEntries + 1) * block_bytes(table);
+    const std::uint8_t* stop = std::min(last, first + kPrefetchBytes);
+    for (const std::uint8_t* line = first; line < stop; line += 64) prefetch(line);
+    if (table.positions != nullptr) prefetch(table.positions + bucket.begin);
+}
+
+void SegmentSearch::compare(const Probe& probe) {
+    const Table& table = segment_->tables()[probe.table];
+    Query& query = queries_[probe.query];
+    Facet& facet = query.facets[probe.table];
+    ++query.counters->probes;
+    query.counters->candidates += probe.end - probe.begin;
+    if (probe.e > facet.level) {
+        facet.level = probe.e;
+        facet.entries[probe.e] = 0;
+    }
+    if (probe.e != 0) facet.entries[probe.e] += probe.end - probe.begin;
+    for (std::uint32_t begin = probe.begin; begin < probe.end;) {
+        // Chunks end with a block, so that none is read twice.
+        const std::uint32_t limit = (begin / kBlockEntries + kChunkBlocks) * kBlockEntries;
+        const std::uint32_t end =
+            limit < begin ? probe.end : std::min(probe.end, limit);  // limit may wrap at 2^32
+        const std::int8_t bound = as_bound(static_cast<int>(query.bound->value()) - probe.e);
+        const std::size_t n = filter_residues_(table.blocks, table.layout.planes, facet.nibbles, begin, end,
+                                               &bound, 0, survivors_.data());
+        if (n != 0) {
+            if (table.positions == nullptr) {
+                verify_residues(query, probe, n);
+            } else {
+                collect_rows(probe, n);
             }
-            begin = end;
         }
+        begin = end;
     }
 }
 

@@ -26,6 +26,7 @@ constexpr double kLookAheadNs = 25000;
 SegmentSearch::SegmentSearch()
     : filter_residues_(filter_residues()),
       filter_rows_(filter_rows()),
+      find_residue_(find_residue()),
       survivors_(kChunkEntries + 2 * kBlockEntries) {}
 
 void SegmentSearch::run(const Segment& segment, const std::uint64_t* const* words, std::size_t n,

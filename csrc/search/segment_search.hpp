@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/find.hpp"
 #include "kernels/residue.hpp"
 #include "kernels/rows.hpp"
 #include "search/plan.hpp"
@@ -33,7 +34,7 @@ class SegmentSearch {
     void run(const Segment& segment, const std::uint64_t* const* words, std::size_t n, Policy policy);
 
   private:
-    static constexpr unsigned kBatch = 16;
+    static constexpr std::size_t kRing = 64;
 
     /// One bucket to look up for one query.
     struct Probe {
@@ -44,12 +45,6 @@ class SegmentSearch {
         std::uint8_t query;
         std::uint8_t table;
         std::uint8_t e;
-    };
-
-    /// Probes that are on their way together, so that their cache misses overlap.
-    struct Batch {
-        unsigned n = 0;
-        std::array<Probe, kBatch> probes;
     };
 
     /// A row of a long code that passed its bucket and is being fetched.
@@ -72,8 +67,10 @@ class SegmentSearch {
     void push(const Probe& probe);
     void advance();
     void drain();
-    void resolve(Batch& batch);
-    void compare(const Batch& batch);
+    void compare_next();
+    std::size_t bytes_of(const Probe& probe) const;
+    void resolve(Probe& probe);
+    void compare(const Probe& probe);
     void verify_residues(Query& query, const Probe& probe, std::size_t n);
     void collect_rows(const Probe& probe, std::size_t n);
     void verify_rows();
@@ -96,14 +93,18 @@ class SegmentSearch {
 
     FilterResidues filter_residues_;
     FilterRows filter_rows_;
+    FindResidue find_residue_;
     const Segment* segment_ = nullptr;
     const Planner* planner_ = nullptr;
     Policy policy_ = Policy::kAuto;
     std::array<Query, kGroup> queries_;
-    /// Three batches are under way: one whose directory cells are being fetched, one whose buckets are, and
-    /// one that is compared.
-    std::array<Batch, 3> ring_;
-    unsigned ring_at_ = 0;
+    /// Probes on their way, so that their cache misses overlap: from `resolved_` on the cells of the
+    /// directory are being fetched, from `compared_` on the buckets.
+    std::array<Probe, kRing> ring_;
+    std::size_t pushed_ = 0;
+    std::size_t resolved_ = 0;
+    std::size_t compared_ = 0;
+    std::size_t bytes_ahead_ = 0;
     std::vector<Survivor> survivors_;
     std::vector<Row> rows_on_their_way_;
 };

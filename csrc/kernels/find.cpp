@@ -1,0 +1,71 @@
+#include "kernels/find.hpp"
+
+#include <algorithm>
+#include <cstddef>
+
+#include "kernels/dispatch.hpp"
+#include "kernels/residue.hpp"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace hashnet {
+
+namespace {
+
+inline bool equal_from(const std::uint8_t* byte, unsigned from, unsigned planes, std::uint64_t residue) {
+    for (unsigned i = from; i < planes; ++i) {
+        if (byte[std::size_t{i} * kBlockEntries] != static_cast<std::uint8_t>(residue >> (56 - 8 * i))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+std::uint32_t find_scalar(const std::uint8_t* blocks, unsigned planes, std::uint64_t residue,
+                          std::uint32_t begin, std::uint32_t end) {
+    for (std::uint32_t p = begin; p < end; ++p) {
+        const std::uint8_t* byte =
+            blocks + std::size_t{p / kBlockEntries} * planes * kBlockEntries + p % kBlockEntries;
+        if (equal_from(byte, 0, planes, residue)) return p;
+    }
+    return end;
+}
+
+#if defined(__x86_64__)
+
+// The first byte rejects nearly all entries, 32 at a time.
+__attribute__((target("avx2"))) std::uint32_t find_avx2(const std::uint8_t* blocks, unsigned planes,
+                                                        std::uint64_t residue, std::uint32_t begin,
+                                                        std::uint32_t end) {
+    if (planes == 0 || begin >= end) return begin;
+    const __m256i wanted = _mm256_set1_epi8(static_cast<char>(residue >> 56));
+    const std::uint32_t last = (end - 1) / kBlockEntries;
+    for (std::uint32_t block = begin / kBlockEntries; block <= last; ++block) {
+        const std::uint8_t* bytes = blocks + std::size_t{block} * planes * kBlockEntries;
+        const __m256i plane = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bytes));
+        auto equal = static_cast<std::uint32_t>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(plane, wanted)));
+        for (; equal != 0; equal &= equal - 1) {
+            const auto i = static_cast<std::uint32_t>(__builtin_ctz(equal));
+            const std::uint64_t p = std::uint64_t{block} * kBlockEntries + i;
+            if (p >= begin && p < end && equal_from(bytes + i, 1, planes, residue)) {
+                return static_cast<std::uint32_t>(p);
+            }
+        }
+    }
+    return end;
+}
+
+#endif
+
+}  // namespace
+
+FindResidue find_residue() {
+#if defined(__x86_64__)
+    if (active_simd() != Simd::kScalar) return find_avx2;
+#endif
+    return find_scalar;
+}
+
+}  // namespace hashnet

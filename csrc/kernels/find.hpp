@@ -1,0 +1,16 @@
+// Finding one residue among the entries of a directory cell.
+#pragma once
+
+#include <cstdint>
+
+namespace hashnet {
+
+/// The position in [begin, end) of the entry whose residue is `residue` (left-aligned), or `end` where there
+/// is none. Blocks and planes as in kernels/residue.hpp.
+using FindResidue = std::uint32_t (*)(const std::uint8_t* blocks, unsigned planes, std::uint64_t residue,
+                                      std::uint32_t begin, std::uint32_t end);
+
+/// The kernel for the active instruction set.
+FindResidue find_residue();
+
+}  // namespace hashnet
