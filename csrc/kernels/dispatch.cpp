@@ -18,9 +18,31 @@ bool always() {
     return true;
 }
 
+// __builtin_cpu_supports also asks whether the operating system saves the wide registers. Every processor
+// with AVX2 has BMI, and every one with BITALG has VBMI2; they are asked for because the kernels use them.
 bool has_avx2() {
 #if defined(__x86_64__)
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt");
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt") &&
+           __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+#else
+    return false;
+#endif
+}
+
+bool has_avx512() {
+#if defined(__x86_64__)
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512bitalg") && __builtin_cpu_supports("avx512vpopcntdq") &&
+           __builtin_cpu_supports("avx512vbmi2");
+#else
+    return false;
+#endif
+}
+
+bool has_neon() {
+#if defined(__aarch64__)
+    return true;
 #else
     return false;
 #endif
@@ -28,7 +50,9 @@ bool has_avx2() {
 
 // Best first.
 constexpr Implementation kImplementations[] = {
+    {Simd::kAvx512, "avx512", has_avx512},
     {Simd::kAvx2, "avx2", has_avx2},
+    {Simd::kNeon, "neon", has_neon},
     {Simd::kScalar, "scalar", always},
 };
 
@@ -57,6 +81,13 @@ Simd choose() {
 Simd active_simd() {
     static const Simd chosen = choose();
     return chosen;
+}
+
+bool is_available(Simd simd) {
+    for (const auto& candidate : kImplementations) {
+        if (candidate.simd == simd) return candidate.supported();
+    }
+    return false;
 }
 
 std::vector<std::string> available_simd() {

@@ -17,11 +17,14 @@
 
 namespace hashnet {
 
-enum class Simd { kScalar, kAvx2 };
+enum class Simd { kScalar, kAvx2, kAvx512, kNeon };
 
 /// The instruction set in use: the best that the machine has, or the one that HASHNET_SIMD names.
 /// Throws std::runtime_error, at the first call, for a name that is unknown or not available here.
 Simd active_simd();
+
+/// Whether this machine, its operating system included, can run an instruction set.
+bool is_available(Simd simd);
 
 /// Names of the instruction sets that this machine can run, best first.
 std::vector<std::string> available_simd();

@@ -1,6 +1,6 @@
 #include "kernels/labelled.hpp"
 
-#include "kernels/dispatch.hpp"
+#include "kernels/targets.hpp"
 
 namespace hashnet {
 
@@ -55,18 +55,30 @@ void fill_scalar(const LabelledRun& run) {
 
 #if defined(__x86_64__)
 // The popcnt instruction: at the usual 1-2 words a code it beats a vector popcount, and labels are read too.
-__attribute__((target("avx2,popcnt"))) void fill_avx2(const LabelledRun& run) {
+HASHNET_AVX2 void fill_avx2(const LabelledRun& run) {
+    fill_any(run);
+}
+
+// The compiler counts the bits of eight rows at once where it knows their lengths, and is slow where not.
+HASHNET_AVX512 void fill_avx512(const LabelledRun& run) {
+    if (run.n_words > 2 || run.n_label_words > 2) return fill_avx2(run);
     fill_any(run);
 }
 #endif
 
 }  // namespace
 
-FillLabelled fill_labelled() {
+FillLabelled fill_labelled(Simd simd) {
+    switch (simd) {
 #if defined(__x86_64__)
-    if (active_simd() != Simd::kScalar) return fill_avx2;
+        case Simd::kAvx2:
+            return fill_avx2;
+        case Simd::kAvx512:
+            return fill_avx512;
 #endif
-    return fill_scalar;
+        default:
+            return fill_scalar;
+    }
 }
 
 }  // namespace hashnet

@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/dispatch.hpp"
+
 namespace hashnet {
 
 /// One query against `n` rows of codes (words) and multi-hot labels (words); to `values` goes, for each
@@ -21,7 +23,7 @@ struct LabelledRun {
 
 using FillLabelled = void (*)(const LabelledRun&);
 
-/// The kernel for the active instruction set.
-FillLabelled fill_labelled();
+/// The kernel for an instruction set, which must be available.
+FillLabelled fill_labelled(Simd simd = active_simd());
 
 }  // namespace hashnet

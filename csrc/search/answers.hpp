@@ -9,19 +9,11 @@
 
 #include "parallel.hpp"
 #include "search/collector.hpp"
+#include "search/order.hpp"
 #include "search/searcher.hpp"
 #include "search/segment_search.hpp"
 
 namespace hashnet {
-
-/// Leaves the k least hits, sorted.
-inline void cut_to_nearest(std::vector<Hit>& hits, std::uint64_t k) {
-    if (hits.size() > k) {
-        std::nth_element(hits.begin(), hits.begin() + static_cast<std::ptrdiff_t>(k), hits.end());
-        hits.resize(k);
-    }
-    std::sort(hits.begin(), hits.end());
-}
 
 /// Queries handed to a thread at once: enough pieces that an expensive query delays nobody for long, whole
 /// groups where there are enough queries for that.
@@ -102,7 +94,7 @@ BallArrays answer_balls(std::size_t nq, unsigned radius, unsigned threads, const
         answer_groups(
             first, last, make_worker(), [=](Bound& bound) { bound.start_radius(radius); },
             [&](std::size_t, std::vector<Hit>& hits) {
-                std::sort(hits.begin(), hits.end());
+                sort_hits(hits);
                 piece.counts.push_back(hits.size());
                 piece.hits.insert(piece.hits.end(), hits.begin(), hits.end());
             });

@@ -80,8 +80,12 @@ void SegmentSearch::locate(Match* first, Match* last) const {
             }
             for (Match* match = part; match < stop; ++match) {
                 if (match->position != kNotLocated) continue;
-                const std::uint8_t* block = table.blocks + *cell_of(*match) / kBlockEntries * bytes;
-                for (std::size_t line = 0; line < 2 * bytes; line += 64) prefetch(block + line);
+                const std::uint32_t* cell = cell_of(*match);
+                // The two planes that the search for the residue reads, of the first blocks of the cell.
+                const std::uint32_t last = std::min(cell[1] / kBlockEntries, cell[0] / kBlockEntries + 7);
+                for (std::uint32_t block = cell[0] / kBlockEntries; block <= last; ++block) {
+                    prefetch(table.blocks + block * bytes);
+                }
             }
             for (Match* match = part; match < stop; ++match) {
                 if (match->position == kNotLocated) match->position = position_of(match->code);

@@ -160,7 +160,7 @@ void Searcher::time(CodesView queries, std::uint64_t k, unsigned radius, Policy 
         if (k != 0) {
             cut_to_nearest(answers.hits[0], k);
         } else {
-            std::sort(answers.hits[0].begin(), answers.hits[0].end());
+            sort_hits(answers.hits[0]);
         }
         ns[q] = ns_since(begin);
     }

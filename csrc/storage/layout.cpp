@@ -39,6 +39,17 @@ unsigned number_of_tables(unsigned n_bits, double log2_n) {
     return std::max({static_cast<unsigned>(m), least, 1U});
 }
 
+// Table 0 is also where every match is located: cells of a few codes are worth half a byte a code.
+unsigned widen_first_directory(unsigned directory_bits, unsigned planes, unsigned n_bits, std::uint64_t n) {
+    constexpr double kMostBytesPerCode = 0.5;
+    unsigned wide = directory_bits;
+    while (wide < std::min(kMaxDirectoryBits, n_bits) && (n_bits - wide - 1 + 7) / 8 <= planes &&
+           4.0 * std::exp2(wide + 1) <= kMostBytesPerCode * static_cast<double>(n)) {
+        ++wide;
+    }
+    return wide;
+}
+
 // What the user asked for, or an error that says what can be had.
 unsigned checked_tables(unsigned n_bits, unsigned tables) {
     const unsigned least = (n_bits + kMaxDirectoryBits - 1) / kMaxDirectoryBits;
@@ -94,6 +105,11 @@ Layout choose_layout(unsigned n_bits, std::uint64_t n_distinct, const LayoutOpti
                     ? choose_directory_bits(n_bits, table.substring_bits, n_distinct)
                     : checked_directory_bits(n_bits, table.substring_bits, options.directory_bits);
             table.planes = (n_bits - table.directory_bits + 7) / 8;
+            if (j == 0 && options.directory_bits == 0) {
+                table.directory_bits =
+                    widen_first_directory(table.directory_bits, table.planes, n_bits, n_distinct);
+                table.planes = (n_bits - table.directory_bits + 7) / 8;
+            }
         } else {
             table.directory_bits = table.substring_bits;
             table.planes = kSignatureBytes;

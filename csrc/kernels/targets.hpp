@@ -1,0 +1,28 @@
+// The instruction sets that wide kernels are compiled for, function by function.
+//
+// A helper that is to be inlined into a kernel carries the same attribute; one that uses no intrinsics may go
+// without, and is then compiled for whatever it is inlined into.
+#pragma once
+
+#if defined(__x86_64__)
+// GCC 12 takes the undefined registers of its own AVX-512 header for ours (GCC bug 105593).
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+#include <immintrin.h>
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
+
+#define HASHNET_AVX2 __attribute__((target("avx2,popcnt,bmi,bmi2")))
+#define HASHNET_AVX512                                                                             \
+    __attribute__((                                                                                \
+        target("avx2,avx512f,avx512bw,avx512vl,avx512dq,avx512bitalg,avx512vpopcntdq,avx512vbmi2," \
+               "popcnt,bmi,bmi2")))
+#endif
+
+#if defined(__aarch64__)
+#include <arm_neon.h>
+#endif
