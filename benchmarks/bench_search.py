@@ -1,11 +1,12 @@
-"""hashnet against every exact binary index of FAISS: radius and k-NN, one query at a time.
+"""Latency, throughput, build and memory of hashnet, of linear scans and of other systems, against the goals.
 
-    python -m benchmarks.bench_search                 1e7 codes of 64 bits, uniform and clustered
-    python -m benchmarks.bench_search --n 1e6 --queries 200
+    python -m benchmarks.bench_search                          1e7 codes of 64 bits, uniform and clustered
+    python -m benchmarks.bench_search --n 1e6 --bits 256
+    python -m benchmarks.bench_search --n 1e9 --work /scratch  built and opened on disk; see on_disk.py
 
-First every answer of hashnet to ``--verify`` queries is compared with the linear scan, byte for byte; then
-all systems answer the same questions in the same run, on one thread, called from Python. Read the ratios:
-times vary with the machine's load. Stored as results/search_<n>_<bits>.json.
+First the answers to ``--verify`` queries are compared with the linear scan, byte for byte; a mismatch ends in
+exit code 1. Then all systems answer the same questions in the same run. Read the ratios: times vary with the
+machine's load. Stored as results/search_<n>_<bits>.json, with a row for each goal in goals.py.
 """
 
 from __future__ import annotations
@@ -15,183 +16,236 @@ import gc
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 import hashnet
+from benchmarks import goals, on_disk
+from benchmarks.asking import BATCH, DRAWN, SCANS, ask_index, show, show_header
+from benchmarks.measuring import (
+    Fresh,
+    MemoryWatch,
+    median_ms,
+    memory_bytes,
+    python_ns,
+    rates,
+    read_bandwidth,
+)
 from benchmarks.provenance import keep, provenance
-from benchmarks.systems import System, faiss_systems
-from benchmarks.workloads import WORKLOADS, Workload
+from benchmarks.questions import Question, different, questions
+from benchmarks.systems import System, systems
+from benchmarks.workloads import SOURCES, Workload, make
 from hashnet import _core
 from hashnet.codes import Codes
 
-RADII = (2, 4, 8)
-KS = (1, 10, 100, 1000)
 SEED = 1
-# What a system may take for one question; then the median is over the queries that it did answer.
-BUDGET_S = 8.0
-LEAST_QUERIES = 5
+# Above so many codes an index is built and opened on disk.
+MOST_IN_MEMORY = 2 * 10**8
+# Which radius and which k stand for a linear scan: it compares every code whatever they are.
+SCANNED = (Question("radius", 8), Question("k", 10))
+# Code-query pairs of a batch of scans.
+PAIRS = 2 * 10**9
 
 
 def main() -> None:
     """Measure, print and store."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--n", type=float, default=1e7, help="number of codes")
     parser.add_argument("--bits", type=int, default=64)
-    parser.add_argument("--queries", type=int, default=1000, help="queries timed, at most")
-    parser.add_argument("--verify", type=int, default=1000, help="queries compared with the linear scan")
+    parser.add_argument("--queries", type=int, default=1000, help="queries timed for a question, at most")
+    parser.add_argument("--verify", type=int, help="queries compared with the linear scan")
     parser.add_argument("--workloads", default="uniform,clustered")
+    parser.add_argument("--no-rivals", action="store_true", help="hashnet and linear scans only")
+    parser.add_argument("--leave-out", default="", help="families of rivals to leave out, as Hash,IVF")
+    parser.add_argument("--work", type=Path, help="build on disk in this folder; needed above 2e8 codes")
+    parser.add_argument("--memory", type=float, default=4, help="GiB that building on disk may take")
+    parser.add_argument("--keep", action="store_true", help="reuse and keep the files in --work")
+    parser.add_argument("--name", help="name of the result; default search_<n>_<bits>")
     arguments = parser.parse_args()
     n, n_bits = int(arguments.n), arguments.bits
-    figures = {}
-    for name in arguments.workloads.split(","):
-        workload = WORKLOADS[name](n, n_bits, max(arguments.queries, arguments.verify), seed=SEED)
-        figures[name] = measure(workload, arguments.queries, arguments.verify)
-    protocol = {
-        "n": n,
-        "n_bits": n_bits,
-        "seed": SEED,
-        "threads": 1,
-        "queries": arguments.queries,
-        "statistic": "median milliseconds of one query, called from Python",
-        "verified_queries": arguments.verify,
-        "workloads": {name: WORKLOADS[name].__doc__ for name in figures},
+    n_verify = arguments.verify or (1000 if n <= 10**7 else 100 if n <= 10**8 else 20)
+    figures: dict[str, dict[str, Any]] = {}
+    result = {
+        **provenance(("numpy", "faiss-cpu", "usearch")),
+        "protocol": protocol(n, n_bits, arguments.queries, n_verify),
+        "figures": figures,
     }
-    result = {**provenance(("numpy", "faiss-cpu")), "protocol": protocol, "figures": figures}
-    path = keep(f"search_{n:.0e}_{n_bits}".replace("+0", ""), result)
-    mismatches = sum(sum(figure["mismatches"].values()) for figure in figures.values())
+    name = arguments.name or f"search_{n:.0e}_{n_bits}".replace("+0", "")
+    mismatches = 0
+    for workload in arguments.workloads.split(","):
+        print(f"\n{workload}, {n:,} codes of {n_bits} bits", flush=True)
+        if arguments.work is not None or n > MOST_IN_MEMORY:
+            if arguments.work is None:
+                parser.error(f"--n {n:.0e} does not fit into memory beside the codes; give a folder: --work")
+            files = on_disk.Files(arguments.work, workload, n, n_bits, SEED, keep=arguments.keep)
+            memory = int(arguments.memory * 2**30)
+            figures[workload] = on_disk.measure(files, arguments.queries, n_verify, memory=memory)
+        else:
+            made = make(workload, n, n_bits, DRAWN, seed=SEED)
+            left_out = tuple(arguments.leave_out.split(","))
+            rivals = not arguments.no_rivals
+            figures[workload] = measure(made, arguments.queries, n_verify, rivals=rivals, left_out=left_out)
+        gc.collect()
+        mismatches += sum(row.get("mismatches", 0) for row in figures[workload].values())
+        result["goals"] = goals.judge(n, n_bits, figures)
+        # After each workload: hours of measuring are not lost with the next one.
+        path = keep(name, result)
+    print("\ngoals")
+    goals.show(result["goals"])
     print(f"mismatches with the linear scan: {mismatches}; stored as {path}")
     raise SystemExit(1 if mismatches else 0)
 
 
-def measure(workload: Workload, n_queries: int, n_verify: int) -> dict[str, Any]:
-    """Return build cost, mismatches, milliseconds of every system and question, and the ratios."""
-    print(f"\n{workload.name}, {len(workload.codes):,} codes of {workload.n_bits} bits")
-    index = hashnet.Index.in_memory(n_bits=workload.n_bits)
-    begin = time.perf_counter()
-    index.add(workload.codes, threads=1)
-    build_s = time.perf_counter() - begin
-    bytes_per_code = index.stats().bytes_per_code
-    mismatches = verify(index, workload.codes, workload.queries[:n_verify])
-    print(f"hashnet: built in {build_s:.1f} s, {bytes_per_code:.1f} bytes a code; mismatches {mismatches}")
-    systems = faiss_systems(workload.codes)
-    rows: dict[str, dict[str, Any]] = {}
-    queries = workload.queries[:n_queries]
-    ask: Callable[..., Any]
-    for radius in RADII:
-        ask = partial(_ask_radius, index, radius)
-        rows[f"radius {radius}"] = row(ask, [(system, system.radius(radius)) for system in systems], queries)
-    for k in KS:
-        ask = partial(_ask_nearest, index, k)
-        rows[f"k {k}"] = row(ask, [(system, system.nearest(k)) for system in systems], queries)
-    rows["batch of 1,000, queries/s"] = throughput(index, queries)
-    show(rows)
-    built = {system.name: round(system.build_s, 2) for system in systems}
-    del systems
-    gc.collect()
+def protocol(n: int, n_bits: int, n_queries: int, n_verify: int) -> dict[str, Any]:
+    """Return what a reader has to know of how figures came about."""
     return {
-        "build_s": {"hashnet": round(build_s, 2), **built},
-        "bytes_per_code": round(bytes_per_code, 2),
-        "mismatches": mismatches,
-        "ms": rows,
+        "n": n,
+        "n_bits": n_bits,
+        "seed": SEED,
+        "queries": n_queries,
+        "verified_queries": n_verify,
+        "engine ms": "median of one query on one thread inside the engine (Searcher.time_queries)",
+        "Python ms": "median of one query on one thread, Index.search or search_radius called from Python",
+        "over ...": "the other's median / ours, both called from Python; over a scan: ours inside the engine",
+        "workloads": {name: source.__doc__ for name, source in SOURCES.items()},
     }
 
 
-def verify(index: hashnet.Index, codes: Codes, queries: Codes) -> dict[str, int]:
-    """Count the queries whose answer differs from the linear scan in an id, a distance or the order."""
-    mismatches = {}
-    for radius in RADII:
-        found = index.search_radius(queries, radius)
-        scanned = hashnet.Balls(*_core.scan_radius(codes, queries, radius, 2))
-        mismatches[f"radius {radius}"] = sum(
-            not _equal(found.ball(q), scanned.ball(q)) for q in range(len(queries))
-        )
-    for k in KS:
-        neighbors = index.search(queries, k)
-        distances, ids = _core.scan_search(codes, queries, k, 2)
-        same = (neighbors.distances == distances).all(axis=1) & (neighbors.ids == ids).all(axis=1)
-        mismatches[f"k {k}"] = int((~same).sum())
-    return mismatches
-
-
-def _equal(
-    one: tuple[NDArray[np.int32], NDArray[np.int64]], other: tuple[NDArray[np.int32], NDArray[np.int64]]
-) -> bool:
-    return np.array_equal(one[0], other[0]) and np.array_equal(one[1], other[1])
-
-
-def _ask_radius(index: hashnet.Index, radius: int, queries: Codes, threads: int = 1) -> hashnet.Balls:
-    return index.search_radius(queries, radius, threads=threads)
-
-
-def _ask_nearest(index: hashnet.Index, k: int, queries: Codes, threads: int = 1) -> hashnet.Neighbors:
-    return index.search(queries, k, threads=threads)
-
-
-def row(
-    ask: Callable[[Codes], Any],
-    others: list[tuple[System, Callable[[Codes], Any] | None]],
-    queries: Codes,
+def measure(
+    workload: Workload, n_queries: int, n_verify: int, *, rivals: bool, left_out: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """Time one question to hashnet and to the systems that answer it; ratio = the best of them / hashnet."""
-    times = {"hashnet": median_ms(ask, queries)}
-    for system, other in others:
-        if other is not None:
-            times[system.name] = median_ms(other, queries)
-    rivals = {name: ms for name, ms in times.items() if name != "hashnet"}
-    best = min(rivals, key=lambda name: rivals[name])
-    return {**times, "best of FAISS": best, "ratio": round(rivals[best] / times["hashnet"], 2)}
+    """Return the figures of one workload in memory, by question and measure."""
+    codes, fresh = workload.codes, Fresh(workload.queries)
+    asked = questions(len(codes), workload.n_bits)
+    index, row = build(workload)
+    figures: dict[str, Any] = {"index": row}
+    flat = _core.FlatCodes(codes)
+    show("index", row)
+    show_header()
+    for question in asked:
+        mismatches = verify(index, flat, question, fresh.take(n_verify))
+        row = {"mismatches": mismatches, **ask_index(index, question, fresh, n_queries)}
+        scan = partial(question.scan, flat)
+        row["linear scan ms"] = median_ms(python_ns(scan, fresh.take(SCANS)))
+        row["over linear scan"] = round(row["linear scan ms"] / row["engine ms"], 2)
+        figures[question.name] = row
+        show(question.name, row)
+    for question in SCANNED:
+        figures[f"scan {question.name}"] = row = ask_scan(flat, codes, question, fresh)
+        show(f"scan {question.name}", row)
+    del flat
+    if rivals:
+        for system in systems(codes, leave_out=left_out):
+            ask_rival(system, figures, asked, fresh, n_queries)
+            del system
+            gc.collect()
+        compare_with_rivals(figures)
+    return figures
 
 
-def median_ms(ask: Callable[[Codes], Any], queries: Codes) -> float:
-    """Return the median of single queries, after one that warms up."""
-    ask(queries[:1])
-    times = []
-    begin = time.perf_counter()
-    for at in range(len(queries)):
-        one = queries[at : at + 1]
-        start = time.perf_counter()
-        ask(one)
-        end = time.perf_counter()
-        times.append(end - start)
-        if end - begin > BUDGET_S and len(times) >= LEAST_QUERIES:
-            break
-    return round(float(np.median(times)) * 1e3, 5)
+def build(workload: Workload) -> tuple[hashnet.Index, dict[str, Any]]:
+    """Return an index in memory, built on all cores, and what building it took."""
+    index = hashnet.Index.in_memory(n_bits=workload.n_bits)
+    before = memory_bytes()["anonymous"]
+    with MemoryWatch() as watch:
+        begin = time.perf_counter()
+        index.add(workload.codes)
+        build_s = time.perf_counter() - begin
+    gc.collect()
+    stats = index.stats()
+    n = len(workload.codes)
+    return index, {
+        "build s": round(build_s, 3),
+        "bytes a code": round(stats.bytes_per_code, 2),
+        "resident bytes a code": round((memory_bytes()["anonymous"] - before) / n, 2),
+        "peak bytes a code while building": round((watch.peak_anonymous - before) / n, 2),
+        "distinct": stats.n_distinct,
+        "tables": list(stats.tables),
+    }
 
 
-def throughput(index: hashnet.Index, queries: Codes) -> dict[str, Any]:
-    """Return queries a second of one batch, for each question, on one and on two threads."""
-    rates: dict[str, Any] = {}
-    questions: dict[str, Callable[..., Any]]
-    questions = {f"radius {radius}": partial(_ask_radius, index, radius) for radius in RADII}
-    questions |= {f"k {k}": partial(_ask_nearest, index, k) for k in KS}
-    for name, ask in questions.items():
-        pair = []
-        for threads in (1, 2):
-            ask(queries, threads)
-            begin = time.perf_counter()
-            ask(queries, threads)
-            pair.append(len(queries) / (time.perf_counter() - begin))
-        rates[name] = {"1 thread": round(pair[0]), "2 threads": round(pair[1])}
-    return rates
+def verify(index: hashnet.Index, flat: _core.FlatCodes, question: Question, queries: Codes) -> int:
+    """Return how many queries are not answered as the linear scan answers them."""
+    return different(question.ask(index, queries, 2), question.scan(flat, queries, 2))
 
 
-def show(rows: dict[str, dict[str, Any]]) -> None:
-    """Print the table."""
-    for name, figures in rows.items():
-        if "ratio" not in figures:
-            print(f"  {name}")
-            for question, pair in figures.items():
-                print(f"    {question:>10}  {pair['1 thread']:>10,}  on two threads {pair['2 threads']:>10,}")
+def ask_scan(flat: _core.FlatCodes, codes: Codes, question: Question, fresh: Fresh) -> dict[str, Any]:
+    """Return what a linear scan of plain codes does, against the bandwidth measured now."""
+    size = codes.nbytes
+    ask = partial(question.scan, flat)
+    # In turn, so that a busy neighbour meets both.
+    scans, bandwidths = [], []
+    for _ in range(5):
+        bandwidths.append(read_bandwidth(size, repeats=3))
+        scans.append(python_ns(ask, fresh.take(SCANS), budget_s=2).min())
+    best, bandwidth = min(scans), max(bandwidths)
+    n_batch = max(8, min(BATCH, PAIRS // len(codes)))
+    one, two = rates((partial(ask, threads=1), partial(ask, threads=2)), fresh, n_batch, budget_s=10)
+    return {
+        "bandwidth GB/s": round(bandwidth / 1e9, 2),
+        "scan GB/s": round(size / best, 2),
+        "of memory bandwidth": round(size / best * 1e9 / bandwidth, 3),
+        "codes": len(codes),
+        "batch": n_batch,
+        "ns a pair in batches, 1 thread": round(1e9 / one / len(codes), 4),
+        "ns a pair in batches, 2 threads": round(1e9 / two / len(codes), 4),
+    }
+
+
+def ask_rival(
+    system: System, figures: dict[str, Any], asked: list[Question], fresh: Fresh, n_queries: int
+) -> None:
+    """Add a system's times to the figures of the questions that it answers."""
+    figures["index"].setdefault("build s of others", {})[system.name] = round(system.build_s, 2)
+    system.threads(1)
+    line = []
+    for question in asked:
+        ask = system.ask(question)
+        if ask is not None:
+            ms = median_ms(python_ns(ask, fresh.take(n_queries)))
+            figures[question.name].setdefault("others ms", {})[system.name] = ms
+            line.append(f"{question.name} {ms:.4g}")
+    print(f"  {system.name}, built in {system.build_s:.1f} s: ms {', '.join(line)}", flush=True)
+    if system.name == "FAISS Flat":
+        for question in SCANNED:
+            ask = system.ask(question)
+            if ask is not None:
+                _compare_batches(system, ask, figures[f"scan {question.name}"], fresh)
+
+
+def _compare_batches(system: System, ask: Callable[[Codes], Any], row: dict[str, Any], fresh: Fresh) -> None:
+    n = row["batch"]
+
+    def ask_on(threads: int, queries: Codes) -> None:
+        system.threads(threads)
+        ask(queries)
+
+    measured = rates((partial(ask_on, 1), partial(ask_on, 2)), fresh, n, budget_s=20)
+    system.threads(1)
+    for threads, rate in zip((1, 2), measured, strict=True):
+        ours = row[f"ns a pair in batches, {threads} thread{'s' * (threads > 1)}"]
+        theirs = 1e9 / rate / row["codes"]
+        row[f"FAISS Flat ns a pair, threads {threads}"] = round(theirs, 4)
+        row[f"batch over FAISS Flat, threads {threads}"] = round(theirs / ours, 2)
+
+
+def compare_with_rivals(figures: dict[str, Any]) -> None:
+    """Add how many times longer others take, family by family and the best of all."""
+    for row in figures.values():
+        others = row.get("others ms")
+        if not others:
             continue
-        cells = "  ".join(
-            f"{system} {ms:.4f}"
-            for system, ms in figures.items()
-            if isinstance(ms, float) and system != "ratio"
-        )
-        print(f"  {name:>10}  {cells}  -> {figures['ratio']:.1f}x over {figures['best of FAISS']}")
+        for family in ("FAISS Flat", "FAISS MultiHash"):
+            times = [ms for name, ms in others.items() if name.startswith(family)]
+            if times:
+                row[f"over {family}"] = round(min(times) / row["Python ms"], 2)
+        of_faiss = {name: ms for name, ms in others.items() if name.startswith("FAISS")}
+        if of_faiss:
+            best = min(of_faiss, key=lambda name: of_faiss[name])
+            row["best of FAISS"] = best
+            row["over the best of FAISS"] = round(of_faiss[best] / row["Python ms"], 2)
 
 
 if __name__ == "__main__":

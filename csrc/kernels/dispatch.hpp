@@ -7,7 +7,9 @@
 // For functions outside the kernels that count bits once a match: the loader picks the copy that uses the
 // popcnt instruction where the processor has it. Without it each count is a call into the compiler's
 // library, which was a fifth of a 100-NN query (benchmarks/bench_search.py).
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
+// Not under ThreadSanitizer: the loader chooses before its runtime is up, and the program ends there.
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) && \
+    !defined(__SANITIZE_THREAD__)
 #define HASHNET_POPCNT_CLONES __attribute__((target_clones("popcnt", "default")))
 #else
 #define HASHNET_POPCNT_CLONES
