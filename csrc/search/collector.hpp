@@ -51,6 +51,13 @@ class Bound {
         }
     }
 
+    /// Takes back rows that were told. The bound stays: they are there, and will be told again.
+    void take_back(unsigned distance, std::uint64_t rows) {
+        if (k_ == 0 || distance > value_) return;
+        known_[distance] -= rows;
+        within_ -= rows;
+    }
+
     /// Tells that k rows lie within `distance`, told or not.
     void cap(unsigned distance) {
         while (value_ > distance) {
@@ -58,9 +65,6 @@ class Bound {
             --value_;
         }
     }
-
-    /// True when k rows are known within value(): then a smaller radius may still do, but no larger one.
-    bool filled() const { return within_ >= k_; }
 
     /// Rows told at exactly `distance`, which must not exceed value().
     std::uint64_t known(unsigned distance) const { return known_[distance]; }

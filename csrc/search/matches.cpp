@@ -1,5 +1,6 @@
 // What SegmentSearch does with a match: telling the bound, finding its rows, reading their ids.
 #include <algorithm>
+#include <array>
 
 #include "codes.hpp"
 #include "search/entries.hpp"
@@ -49,6 +50,16 @@ void SegmentSearch::settle(Query& query) {
     query.settled = query.matches.size();
 }
 
+// Before a scan: what probing found will be found again, and telling the two apart would cost more.
+void SegmentSearch::forget(Query& query) const {
+    for (const Match& match : query.matches) {
+        const Run run = segment_->has_runs() ? segment_->run_at(match.position) : Run{0, 1};
+        query.bound->take_back(match.distance, run.last - run.first);
+    }
+    query.matches.clear();
+    query.settled = 0;
+}
+
 // Between the chunks of a scan: keeps the matches few, and the bound as low as it can be.
 void SegmentSearch::put_away(Query& query) {
     if (query.bound->k() == 0) {
@@ -95,6 +106,9 @@ void SegmentSearch::locate(Match* first, Match* last) const {
     if (segment_->has_runs()) {
         for (const Match* match = first; match < last; ++match)
             prefetch(segment_->run_address(match->position));
+        for (const Match* match = first; match < last; ++match) {
+            prefetch(segment_->next_run_address(match->position));
+        }
     }
 }
 
@@ -131,11 +145,13 @@ void SegmentSearch::emit_hits(Query& query) {
     for (std::size_t part = 0; part < matches.size(); part += kTogether) {
         const std::size_t stop = std::min(part + kTogether, matches.size());
         locate(matches.data() + part, matches.data() + stop);
+        std::array<Run, kTogether> runs;
         for (std::size_t i = part; i < stop; ++i) {
-            prefetch(segment_->id_address(segment_->run_at(matches[i].position).first));
+            runs[i - part] = segment_->run_at(matches[i].position);
+            prefetch(segment_->id_address(runs[i - part].first));
         }
         for (std::size_t i = part; i < stop; ++i) {
-            const Run run = segment_->run_at(matches[i].position);
+            const Run run = runs[i - part];
             const auto rows = static_cast<std::uint32_t>(std::min<std::uint64_t>(run.last - run.first, most));
             for (std::uint32_t row = run.first; row < run.first + rows; ++row) {
                 query.hits->push_back({matches[i].distance, segment_->id_at(row)});

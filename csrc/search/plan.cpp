@@ -9,18 +9,6 @@ namespace hashnet {
 
 namespace {
 
-// Nanoseconds, measured by benchmarks/bench_planner.py on one core of the development machine; only
-// their ratios matter. A probe reads the directory, a bucket that is not empty costs the start of the
-// kernel and a cache miss, an entry its share of the shuffles.
-constexpr double kProbeNs = 6.0;
-constexpr double kBucketNs = 24.0;
-constexpr double kEntryPlaneNs = 0.03;
-constexpr double kRowNs = 18.0;
-constexpr double kScanEntryPlaneNs = 0.033;
-constexpr double kScanRowNs = 0.9;
-constexpr double kScanRowWordNs = 0.1;
-constexpr double kScanFixedNs = 500.0;
-
 double binomial(unsigned n, unsigned k) {
     if (k > n) return 0;
     return std::exp(std::lgamma(n + 1.0) - std::lgamma(k + 1.0) - std::lgamma(n - k + 1.0));
@@ -38,16 +26,36 @@ double substring_binomial(unsigned n, unsigned k) {
     return table[n][k];
 }
 
-double scan_cost_ns(const Segment& segment) {
-    const double n = segment.n_distinct();
-    if (!segment.residue_form()) return kScanFixedNs + n * (kScanRowNs + segment.n_words() * kScanRowWordNs);
-    return kScanFixedNs + n * std::max(segment.tables()[0].layout.planes, 1U) * kScanEntryPlaneNs;
+/// Chance that `n` fair bits differ in at most d places.
+double chance_within(unsigned n, int d) {
+    static const auto table = [] {
+        std::array<std::array<double, 65>, 65> values{};
+        for (unsigned i = 0; i <= 64; ++i) {
+            double sum = 0;
+            for (unsigned j = 0; j <= i; ++j)
+                values[i][j] = sum += std::ldexp(binomial(i, j), -static_cast<int>(i));
+        }
+        return values;
+    }();
+    if (d < 0) return 0;
+    return static_cast<unsigned>(d) >= n ? 1 : table[n][static_cast<std::size_t>(d)];
 }
 
 }  // namespace
 
 Planner::Planner(const Segment& segment, Policy policy)
-    : segment_(segment), policy_(policy), scan_ns_(scan_cost_ns(segment)) {}
+    : segment_(segment), policy_(policy), costs_(Costs::of(segment)) {}
+
+double Planner::scan_ns(unsigned bound) const {
+    const double n = segment_.n_distinct();
+    const double matches =
+        segment_.n_bits() <= 64 ? chance_within(segment_.n_bits(), static_cast<int>(bound)) : 0;
+    return costs_.scan_beginning + n * (costs_.scan_entry + matches * costs_.scan_match);
+}
+
+double Planner::bucket_anywhere(const Table& table) const {
+    return segment_.n_distinct() / static_cast<double>(std::uint64_t{1} << table.layout.substring_bits);
+}
 
 // A bucket holds what lies anywhere (n / 2^s) and what resembles the query. The second part is known from the
 // last distance that was asked; farther away it shrinks as it does around the codes of the database.
@@ -56,8 +64,7 @@ double Planner::expected_bucket(const Facet& facet, const Table& table, unsigned
     const double here = usual[std::min(e, kKnownDistances - 1)];
     if (facet.level < 0 || policy_ == Policy::kUniform) return here;
     const auto level = static_cast<unsigned>(facet.level);
-    const double anywhere = std::ldexp(static_cast<double>(segment_.n_distinct()),
-                                       -static_cast<int>(table.layout.substring_bits));
+    const double anywhere = bucket_anywhere(table);
     const double met =
         static_cast<double>(facet.entries[level]) / substring_binomial(table.layout.substring_bits, level);
     const double there = usual[std::min(level, kKnownDistances - 1)] - anywhere;
@@ -67,27 +74,50 @@ double Planner::expected_bucket(const Facet& facet, const Table& table, unsigned
     return std::max(anywhere + (met - anywhere) * shrinks, 0.05 * anywhere);
 }
 
-StepCost Planner::step_cost(const Query& query, unsigned j, unsigned e) const {
+StepCost Planner::step_cost(const Query& query, unsigned j, unsigned e, unsigned bound) const {
     const Table& table = segment_.tables()[j];
+    const TableLayout& layout = table.layout;
     const double mean = expected_bucket(query.facets[j], table, e);
     StepCost cost;
-    cost.probes = substring_binomial(table.layout.substring_bits, e);
+    cost.probes = substring_binomial(layout.substring_bits, e);
     cost.candidates = cost.probes * mean;
-    // Beyond small radii a signature rejects little, so every row is counted as verified.
-    const double entry_ns = kEntryPlaneNs * table.layout.planes + (table.positions != nullptr ? kRowNs : 0);
-    cost.ns = cost.probes * (kProbeNs + std::min(mean, 1.0) * kBucketNs) + cost.candidates * entry_ns;
+    double entry_ns = costs_.entry;
+    if (segment_.residue_form()) {
+        // Entries that lie anywhere pass by chance.
+        const unsigned seen = segment_.n_bits() - layout.directory_bits + layout.repeated;
+        entry_ns += chance_within(seen, static_cast<int>(bound) - static_cast<int>(e)) * costs_.survivor;
+        // What a bucket holds beyond that resembles the query: as if two bits of three were equal for
+        // certain.
+        const double alike = std::max(mean - bucket_anywhere(table), 0.0) * cost.probes;
+        const double passing = chance_within(seen / 3, static_cast<int>(bound) - static_cast<int>(e));
+        cost.verifying_ns = alike * passing * costs_.survivor;
+    }
+    cost.ns = cost.probes * costs_.probe + cost.candidates * entry_ns;
     return cost;
 }
 
-int Planner::next_table(const Query& query, const std::vector<int>& radii) const {
+Growth::Growth(const Planner& planner, Query& query, std::vector<int>& radii, unsigned bound)
+    : planner_(planner), query_(query), radii_(radii), next_(query.next_costs), bound_(bound) {
+    next_.resize(radii.size());
+    for (unsigned j = 0; j < radii.size(); ++j) foretell(j);
+}
+
+void Growth::foretell(unsigned j) {
+    const auto e = static_cast<unsigned>(radii_[j] + 1);
+    if (e > planner_.segment().tables()[j].layout.substring_bits) {
+        next_[j].ns = std::numeric_limits<double>::infinity();
+    } else {
+        next_[j] = planner_.step_cost(query_, j, e, bound_);
+    }
+}
+
+int Growth::cheapest() const {
     int best = -1;
     double least = std::numeric_limits<double>::infinity();
-    for (unsigned j = 0; j < radii.size(); ++j) {
-        const auto next = static_cast<unsigned>(radii[j] + 1);
-        if (next > segment_.tables()[j].layout.substring_bits) continue;
-        double cost = step_cost(query, j, next).ns;
+    for (unsigned j = 0; j < next_.size(); ++j) {
+        double cost = next_[j].ns;
         // Equal radii first of all; the mean cost decides who goes first.
-        if (policy_ == Policy::kUniform) cost = next * 1e30 + cost;
+        if (planner_.policy() == Policy::kUniform) cost += (radii_[j] + 1) * 1e30;
         if (cost < least) {
             least = cost;
             best = static_cast<int>(j);
@@ -96,25 +126,33 @@ int Planner::next_table(const Query& query, const std::vector<int>& radii) const
     return best;
 }
 
+StepCost Growth::take(int j) {
+    const auto at = static_cast<unsigned>(j);
+    const StepCost cost = next_[at];
+    ++radii_[at];
+    foretell(at);
+    return cost;
+}
+
 void Planner::plan_radius(Query& query, unsigned radius) const {
     Plan& plan = query.plan;
     plan.scan = policy_ == Policy::kScan;
     plan.radii.assign(segment_.tables().size(), -1);
     plan.expected_probes = plan.expected_candidates = plan.probing_ns = 0;
-    plan.scan_ns = scan_ns_;
+    plan.scan_ns = scan_ns(radius);
+    if (plan.scan) return;
+    Growth growth(*this, query, plan.radii, radius);
     for (unsigned increment = 0; !plan.scan && increment <= radius; ++increment) {
-        const int j = next_table(query, plan.radii);
+        const int j = growth.cheapest();
         if (j < 0) {
             // Only a segment without tables gets here: with any, sum(s_j + 1) = n_bits + m > radius.
             plan.scan = true;
             return;
         }
-        auto& grown = plan.radii[static_cast<std::size_t>(j)];
-        ++grown;
-        const StepCost cost = step_cost(query, static_cast<unsigned>(j), static_cast<unsigned>(grown));
+        const StepCost cost = growth.take(j);
         plan.expected_probes += cost.probes;
         plan.expected_candidates += cost.candidates;
-        plan.probing_ns += cost.ns;
+        plan.probing_ns += cost.ns + cost.verifying_ns;
         // Keeping on would only tell by how much a scan is cheaper.
         if (policy_ != Policy::kProbe && plan.probing_ns > plan.scan_ns) plan.scan = true;
     }
@@ -123,7 +161,7 @@ void Planner::plan_radius(Query& query, unsigned radius) const {
 
 // Forecast of the final radius: rows met at distance d, divided by the chance to have met one, estimate
 // the rows there are; the answer ends where their sum reaches k. The true bound is never above value().
-bool Planner::scan_is_cheaper(const Query& query) const {
+bool Planner::scan_is_cheaper(Query& query) const {
     const Bound& bound = *query.bound;
     unsigned complete = 0;
     for (const int radius : query.plan.radii) complete += static_cast<unsigned>(radius + 1);
@@ -135,13 +173,15 @@ bool Planner::scan_is_cheaper(const Query& query) const {
         if (rows >= static_cast<double>(bound.k())) break;
     }
     std::vector<int> radii = query.plan.radii;
+    Growth growth(*this, query, radii, last);
+    const double scan = scan_ns(last);
     double ns = 0;
     for (; complete <= last; ++complete) {
-        const int j = next_table(query, radii);
+        const int j = growth.cheapest();
         if (j < 0) return true;
-        const auto at = static_cast<std::size_t>(j);
-        ns += step_cost(query, static_cast<unsigned>(j), static_cast<unsigned>(++radii[at])).ns;
-        if (ns > scan_ns_) return true;
+        const StepCost cost = growth.take(j);
+        ns += cost.ns + cost.verifying_ns;
+        if (ns > scan) return true;
     }
     return false;
 }

@@ -4,37 +4,33 @@
 #include <cstdint>
 #include <vector>
 
+#include "search/costs.hpp"
 #include "search/query.hpp"
 #include "storage/segment.hpp"
 
 namespace hashnet {
-
-/// Expected cost of asking a table at substring distance exactly `e`.
-struct StepCost {
-    double probes = 0;
-    double candidates = 0;
-    double ns = 0;
-};
 
 /// Plans one query after the other in one segment.
 class Planner {
   public:
     Planner(const Segment& segment, Policy policy);
 
-    double scan_ns() const { return scan_ns_; }
+    const Segment& segment() const { return segment_; }
+    Policy policy() const { return policy_; }
 
-    /// Cost of table j at distance e, foretold from the buckets that the query has met so far.
-    StepCost step_cost(const Query& query, unsigned j, unsigned e) const;
+    /// Expected cost of a scan for what lies within `bound`.
+    double scan_ns(unsigned bound) const;
 
-    /// The table to ask next, given the radii so far: the cheapest one; -1 when every table is exhausted.
-    int next_table(const Query& query, const std::vector<int>& radii) const;
+    /// Cost of table j at distance e, foretold from the buckets that the query has met so far, where codes
+    /// within `bound` are wanted.
+    StepCost step_cost(const Query& query, unsigned j, unsigned e, unsigned bound) const;
 
     /// Substring radii for a radius search into query.plan, grown from -1 by the next table, or a scan where
     /// that is expected to cost less.
     void plan_radius(Query& query, unsigned radius) const;
 
     /// True when the steps that a k-NN search still needs will cost more than a scan does.
-    bool scan_is_cheaper(const Query& query) const;
+    bool scan_is_cheaper(Query& query) const;
 
     /// For each distance from 0 to `up_to`, the chance that a code there has been met by tables asked up to
     /// `radii`, if the differing bits lie anywhere with equal chance: 1 - (ways in which every substring j
@@ -42,11 +38,33 @@ class Planner {
     std::vector<double> chances_met(const std::vector<int>& radii, unsigned up_to) const;
 
   private:
+    double bucket_anywhere(const Table& table) const;
     double expected_bucket(const Facet& facet, const Table& table, unsigned e) const;
 
     const Segment& segment_;
     Policy policy_;
-    double scan_ns_;
+    Costs costs_;
+};
+
+/// Grows substring radii one step at a time; only the cost of the table that grew is foretold anew.
+class Growth {
+  public:
+    Growth(const Planner& planner, Query& query, std::vector<int>& radii, unsigned bound);
+
+    /// The table whose next step is the cheapest; -1 when every table is exhausted.
+    int cheapest() const;
+    const StepCost& cost_of(int j) const { return next_[static_cast<std::size_t>(j)]; }
+    /// Grows the radius of table j and returns what that step should cost.
+    StepCost take(int j);
+
+  private:
+    void foretell(unsigned j);
+
+    const Planner& planner_;
+    Query& query_;
+    std::vector<int>& radii_;
+    std::vector<StepCost>& next_;
+    unsigned bound_;
 };
 
 }  // namespace hashnet

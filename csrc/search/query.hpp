@@ -43,6 +43,15 @@ struct Plan {
     double scan_ns = 0;
 };
 
+/// Expected cost of asking a table at one substring distance.
+struct StepCost {
+    double probes = 0;
+    double candidates = 0;
+    double ns = 0;
+    /// For verifying what resembles the query. Some table has to do it, whichever comes first.
+    double verifying_ns = 0;
+};
+
 inline constexpr std::uint16_t kNever = 0xFFFF;
 inline constexpr std::uint32_t kNotLocated = 0xFFFFFFFFU;
 
@@ -86,11 +95,13 @@ struct Query {
     std::vector<Facet> facets;
     std::uint16_t n_steps = 0;
     Plan plan;
-    std::vector<Step> round;  // the steps under way
-    bool done = false;        // no more probes, whether or not a scan follows
+    std::vector<StepCost> next_costs;  // of every table, while a plan grows
+    std::vector<Step> round;           // the steps under way
+    bool done = false;                 // no more probes, whether or not a scan follows
     std::vector<Match> matches;
-    std::size_t settled = 0;   // matches whose whole run the bound has been told
-    std::size_t prune_at = 0;  // matches from which a scan drops those beyond the bound
+    std::size_t settled = 0;                  // matches whose whole run the bound has been told
+    std::vector<std::uint64_t> known_before;  // rows told at each distance before a scan
+    std::size_t prune_at = 0;                 // matches from which a scan drops those beyond the bound
 };
 
 }  // namespace hashnet

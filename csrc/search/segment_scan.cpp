@@ -19,15 +19,17 @@ std::uint32_t sample_stride(std::uint32_t n_chunks) {
     return n_chunks >= 128 ? 16 : n_chunks >= 16 ? 4 : 1;
 }
 
-// The least distance within which the sample lets expect k rows, with room for chance: three standard
-// deviations of a count. If it is too near nonetheless, the rest is scanned again beyond it.
-unsigned guess_bound(const Bound& bound, std::uint32_t stride) {
-    const double expected = static_cast<double>(bound.k()) / stride;
-    const double wanted = expected + 3 * std::sqrt(expected) + 3;
-    double within = 0;
+// The least distance within which the sample lets expect k rows, less three standard deviations of a count.
+// If it is too near nonetheless, the rest is scanned again beyond it. `before` are the rows that other
+// segments have given.
+unsigned guess_bound(const Bound& bound, const std::vector<std::uint64_t>& before, std::uint32_t stride) {
+    double elsewhere = 0;
+    double sampled = 0;
     for (unsigned d = 0; d < bound.value(); ++d) {
-        within += static_cast<double>(bound.known(d));
-        if (within >= wanted) return d;
+        elsewhere += static_cast<double>(before[d]);
+        sampled += static_cast<double>(bound.known(d) - before[d]);
+        const double sure = std::max(sampled - 3 * std::sqrt(sampled), 0.0);
+        if (elsewhere + stride * sure >= static_cast<double>(bound.k())) return d;
     }
     return kNoGuess;
 }
@@ -47,7 +49,11 @@ void SegmentSearch::scan(std::size_t n) {
         query.counters->scanned = true;
         query.counters->candidates += segment_->n_distinct();
         scans[n_scans++] = {&query, kNoGuess, -1};
-        nearest = query.bound->k() != 0;
+        if (query.bound->k() == 0) continue;
+        nearest = true;
+        forget(query);
+        query.known_before.resize(query.bound->value() + 1);
+        for (unsigned d = 0; d <= query.bound->value(); ++d) query.known_before[d] = query.bound->known(d);
     }
     if (n_scans == 0) return;
     const std::uint32_t n_chunks = (segment_->n_distinct() - 1) / kChunkEntries + 1;
@@ -61,7 +67,10 @@ void SegmentSearch::scan(std::size_t n) {
     };
     each_chunk(0);
     if (stride == 1) return;
-    for (std::size_t i = 0; i < n_scans; ++i) scans[i].guess = guess_bound(*scans[i].query->bound, stride);
+    for (std::size_t i = 0; i < n_scans; ++i) {
+        const Query& query = *scans[i].query;
+        scans[i].guess = guess_bound(*query.bound, query.known_before, stride);
+    }
     each_chunk(1);
     // Whoever knows k rows within the guess is done.
     const auto last = std::remove_if(scans.begin(), scans.begin() + static_cast<std::ptrdiff_t>(n_scans),
@@ -116,10 +125,7 @@ HASHNET_POPCNT_CLONES void SegmentSearch::scan_residues(const Scan& one, std::ui
         const Survivor& survivor = survivors_[i];
         if (survivor.distance > query.bound->value()) continue;
         const std::uint64_t code = code_from(table, cells_of_survivors_[i], survivor.position);
-        const std::uint64_t difference = code ^ query.words[0];
-        if (query.n_steps == 0 || first_met(query, &difference) == kNever) {
-            add(query, code, survivor.position, survivor.distance);
-        }
+        add(query, code, survivor.position, survivor.distance);
     }
 }
 
@@ -163,12 +169,7 @@ HASHNET_POPCNT_CLONES void SegmentSearch::scan_rows(const Scan& one, std::uint32
         const Survivor& survivor = survivors_[i];
         if (survivor.distance > query.bound->value()) continue;
         if (static_cast<int>(survivor.distance) <= one.beyond) continue;
-        std::array<std::uint64_t, kMaxWords> difference;
-        const std::uint64_t* code = segment_->rows() + std::size_t{survivor.position} * n_words;
-        for (unsigned w = 0; w < n_words; ++w) difference[w] = code[w] ^ query.words[w];
-        if (query.n_steps == 0 || first_met(query, difference.data()) == kNever) {
-            add(query, 0, survivor.position, survivor.distance);
-        }
+        add(query, 0, survivor.position, survivor.distance);
     }
 }
 

@@ -18,6 +18,9 @@ constexpr double kForecastNs = 4000;
 constexpr double kRoundNs = 600;
 constexpr double kRoundShare = 0.1;
 
+// A k-NN search for more than one in so many codes is a scan.
+constexpr std::uint64_t kScanShare = 128;
+
 // A radius search that will cost more than this is planned on the sizes of all buckets one bit away as well.
 constexpr double kLookAheadNs = 25000;
 
@@ -104,10 +107,12 @@ void SegmentSearch::begin(Query& query) {
             planner_->plan_radius(query, query.bound->value());
         }
     } else {
-        query.plan.scan = policy_ == Policy::kScan;
+        // Where so many of all codes are wanted, no probing finds them sooner.
+        const bool many = query.bound->k() > segment_->n_distinct() / kScanShare && policy_ != Policy::kProbe;
+        query.plan.scan = policy_ == Policy::kScan || many;
         query.plan.radii.assign(segment_->tables().size(), -1);
         query.plan.expected_probes = query.plan.expected_candidates = query.plan.probing_ns = 0;
-        query.plan.scan_ns = planner_->scan_ns();
+        query.plan.scan_ns = 0;
     }
     query.done = query.plan.scan;
 }
@@ -164,31 +169,33 @@ void SegmentSearch::next_nearest_round(Query& query) const {
     Plan& plan = query.plan;
     unsigned complete = 0;
     for (const int radius : plan.radii) complete += static_cast<unsigned>(radius + 1);
+    const unsigned bound = query.bound->value();
+    plan.scan_ns = planner_->scan_ns(bound);
     const double together = plan.probing_ns + std::max(kRoundNs, kRoundShare * plan.probing_ns);
-    for (; complete <= query.bound->value(); ++complete) {
-        const int j = planner_->next_table(query, plan.radii);
+    Growth growth(*planner_, query, plan.radii, bound);
+    for (; complete <= bound; ++complete) {
+        const int j = growth.cheapest();
         if (j < 0) {
             query.done = plan.scan = true;
             return;
         }
-        int& radius = plan.radii[static_cast<std::size_t>(j)];
-        const auto e = static_cast<unsigned>(radius + 1);
-        const StepCost cost = planner_->step_cost(query, static_cast<unsigned>(j), e);
-        if (!query.round.empty() && plan.probing_ns + cost.ns > together) return;
+        const double ns = growth.cost_of(j).ns;
+        if (!query.round.empty() && plan.probing_ns + ns > together) return;
         if (policy_ != Policy::kProbe) {
             // What is spent is spent, but wrong forecasts must not cost several scans; and small steps are
             // not worth one.
-            const bool worth_a_forecast = cost.ns > std::max(kForecastNs, 0.02 * plan.scan_ns);
+            const bool worth_a_forecast = ns > std::max(kForecastNs, 0.02 * plan.scan_ns);
             if (plan.probing_ns > plan.scan_ns || (worth_a_forecast && planner_->scan_is_cheaper(query))) {
                 query.done = plan.scan = true;
                 return;
             }
         }
-        ++radius;
+        const StepCost cost = growth.take(j);
         plan.expected_probes += cost.probes;
         plan.expected_candidates += cost.candidates;
         plan.probing_ns += cost.ns;
-        query.round.push_back({static_cast<std::uint8_t>(j), static_cast<std::uint8_t>(e)});
+        query.round.push_back({static_cast<std::uint8_t>(j),
+                               static_cast<std::uint8_t>(plan.radii[static_cast<std::size_t>(j)])});
     }
     query.done = query.round.empty();
 }

@@ -96,6 +96,7 @@ class SegmentSearch {
     void add(Query& query, std::uint64_t code, std::uint32_t position, unsigned distance);
     void settle(Query& query);
     void put_away(Query& query);
+    void forget(Query& query) const;
     void locate(Match* first, Match* last) const;
     std::uint32_t position_of(std::uint64_t code) const;
     void count_matches(Query& query);

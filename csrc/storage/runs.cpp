@@ -34,6 +34,22 @@ std::uint32_t next_set(const std::uint64_t* bits, std::uint32_t row, std::size_t
     }
 }
 
+/// Where the n-th set bit of a word is, counted from 0; there must be one. By halves, without a branch,
+/// except that a word of short runs only has all of its bits set.
+inline unsigned nth_set(std::uint64_t word, unsigned n) {
+    if (word == ~std::uint64_t{0}) return n;
+    unsigned at = 0;
+    for (unsigned width = 32; width != 0; width >>= 1) {
+        const auto low =
+            static_cast<unsigned>(__builtin_popcountll(word & ((std::uint64_t{1} << width) - 1)));
+        const bool beyond = n >= low;
+        n -= beyond ? low : 0;
+        at += beyond ? width : 0;
+        word >>= beyond ? width : 0;
+    }
+    return at;
+}
+
 }  // namespace
 
 HASHNET_POPCNT_CLONES std::uint32_t RunIndex::row_of(std::uint32_t run) const {
@@ -59,9 +75,7 @@ HASHNET_POPCNT_CLONES std::uint32_t RunIndex::row_of(std::uint32_t run) const {
     for (std::size_t w = row / 64;;) {
         const auto here = static_cast<std::uint32_t>(__builtin_popcountll(word));
         if (pass < here) {
-            for (; pass > 0; --pass) word &= word - 1;
-            return std::min(static_cast<std::uint32_t>(w * 64 + static_cast<unsigned>(__builtin_ctzll(word))),
-                            n_rows - 1);
+            return std::min(static_cast<std::uint32_t>(w * 64 + nth_set(word, pass)), n_rows - 1);
         }
         pass -= here;
         if (++w >= stop) return n_rows - 1;

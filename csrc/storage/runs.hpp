@@ -67,6 +67,13 @@ class RunIndex {
         return bits != nullptr ? run_samples + run / kSampled : nullptr;
     }
 
+    /// What at(run) reads next, known once that is there; null where it reads nothing more.
+    const void* next_address(std::uint32_t run) const {
+        if (bits == nullptr) return nullptr;
+        const std::uint32_t row = std::min(run_samples[run / kSampled], n_rows - 1);
+        return bits + std::min<std::size_t>(row / 64 + run % kSampled / 64, words(n_rows) - 1);
+    }
+
     /// Whether all parts say the same.
     bool consistent() const;
 

@@ -71,6 +71,7 @@ class Segment {
     Run run_at(std::uint32_t position) const { return runs_.at(position); }
     /// What run_at() reads first, for prefetching; null where it reads nothing.
     const void* run_address(std::uint32_t position) const { return runs_.address(position); }
+    const void* next_run_address(std::uint32_t position) const { return runs_.next_address(position); }
     const void* id_address(std::uint32_t row) const {
         return ids32_ != nullptr ? static_cast<const void*>(ids32_ + row) : ids64_ + row;
     }

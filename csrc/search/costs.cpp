@@ -1,0 +1,82 @@
+#include "search/costs.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "kernels/dispatch.hpp"
+#include "kernels/residue.hpp"
+
+namespace hashnet {
+
+namespace {
+
+// Bytes that come from memory, or from the last level of cache; a bucket is read with the rest of its first
+// and last blocks.
+constexpr double kMemoryByte = 0.065;
+constexpr double kCachedByte = 0.04;
+constexpr double kScannedByte = 0.058;
+constexpr double kScannedCachedByte = 0.011;
+constexpr double kBucketBytes = 128;
+
+double cache_bytes() {
+    static const double bytes = [] {
+#if defined(_SC_LEVEL3_CACHE_SIZE)
+        const long size = ::sysconf(_SC_LEVEL3_CACHE_SIZE);
+        if (size > 0) return static_cast<double>(size);
+#endif
+        return 16.0 * (1 << 20);
+    }();
+    return bytes;
+}
+
+struct KernelCosts {
+    double plane;  // of one entry, in cache
+    double word;   // of one row, in cache
+};
+
+KernelCosts kernel_costs() {
+    switch (active_simd()) {
+        case Simd::kAvx512:
+            return {0.007, 0.045};
+        case Simd::kAvx2:
+            return {0.018, 0.18};
+        case Simd::kNeon:
+            return {0.03, 0.4};
+        default:
+            return {1.2, 2.5};
+    }
+}
+
+}  // namespace
+
+Costs Costs::of(const Segment& segment) {
+    const KernelCosts kernel = kernel_costs();
+    const bool cached = static_cast<double>(segment.size()) < 1.25 * cache_bytes();
+    const double byte = cached ? kCachedByte : kMemoryByte;
+    Costs costs{};
+    costs.scan_beginning = 700;
+    if (segment.residue_form()) {
+        const double planes = segment.tables()[0].layout.planes;
+        const bool scan_cached = segment.n_distinct() * planes < cache_bytes() / 2;
+        costs.probe = 15 + kBucketBytes * byte;
+        costs.entry = planes * std::max(kernel.plane, byte);
+        costs.survivor = 22;
+        // Besides the residues, their bounds; table 0 may have no planes, where it is a table of all codes.
+        costs.scan_entry =
+            0.02 + planes * std::max(kernel.plane, scan_cached ? kScannedCachedByte : kScannedByte);
+        costs.scan_match = 30;
+    } else {
+        const double row_bytes = 8.0 * segment.n_words();
+        const bool scan_cached = segment.n_distinct() * row_bytes < cache_bytes() / 2;
+        costs.probe = 15 + kBucketBytes * byte;
+        costs.entry = (cached ? 8 : 18) + segment.n_words() * std::max(0.5, kernel.word);
+        costs.survivor = 10;
+        costs.scan_entry =
+            segment.n_words() * std::max(kernel.word, 8 * (scan_cached ? kScannedCachedByte : kScannedByte));
+        costs.scan_match = 10;
+    }
+    return costs;
+}
+
+}  // namespace hashnet

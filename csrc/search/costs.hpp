@@ -1,0 +1,22 @@
+// What probing and scanning cost, for the planner to compare.
+#pragma once
+
+#include "storage/segment.hpp"
+
+namespace hashnet {
+
+/// Nanoseconds of the parts of a search in one segment. Measured on one core of the development machine by
+/// benchmarks/bench_planner.py; only their ratios matter.
+struct Costs {
+    double probe;           // looking up a bucket, and starting to compare it
+    double entry;           // comparing one entry of a bucket
+    double survivor;        // verifying an entry that passed
+    double scan_entry;      // comparing one code in a scan
+    double scan_match;      // what a match costs a scan besides that
+    double scan_beginning;  // of a scan as a whole
+
+    /// For the instruction set in use, and for data that fit into the cache or do not.
+    static Costs of(const Segment& segment);
+};
+
+}  // namespace hashnet
