@@ -21,10 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.bench_search import median_ms
+from benchmarks.measuring import median_ms, python_ns
 from benchmarks.provenance import keep, provenance
+from benchmarks.questions import Question
 from benchmarks.real_workloads import described, load
-from benchmarks.systems import faiss_systems
+from benchmarks.systems import systems
 from benchmarks.workloads import Workload
 from hashnet import _core
 from hashnet.codes import Codes
@@ -104,7 +105,7 @@ def measure(workload: Workload, n_queries: int, n_verify: int, *, faiss: bool) -
             "questions": ask(searcher, queries),
         }
         for question, (k, radius) in QUESTIONS.items():
-            ms[question]["hashnet"] = median_ms(partial(answer, searcher, k, radius), queries)
+            ms[question]["hashnet"] = median_ms(python_ns(partial(answer, searcher, k, radius), queries))
     saved = savings(engine)
     show(engine, saved)
     if faiss:
@@ -202,13 +203,13 @@ def savings(engine: dict[str, Any]) -> dict[str, dict[str, float]]:
 
 def beside_faiss(codes: Codes, queries: Codes, ms: dict[str, dict[str, Any]]) -> None:
     """Add FAISS's times to ``ms``, the best of its systems and its ratio to hashnet."""
-    systems = faiss_systems(codes)
-    for question, (k, radius) in QUESTIONS.items():
-        times: dict[str, float] = {}
-        for system in systems:
-            other = system.nearest(k) if k else system.radius(radius)
-            if other is not None:
-                times[system.name] = median_ms(other, queries)
+    others: dict[str, dict[str, float]] = {question: {} for question in QUESTIONS}
+    for system in systems(codes, leave_out=("usearch",)):
+        for question, (k, radius) in QUESTIONS.items():
+            ask = system.ask(Question("k", k) if k else Question("radius", radius))
+            if ask is not None:
+                others[question][system.name] = median_ms(python_ns(ask, queries))
+    for question, times in others.items():
         best = min(times, key=lambda name: times[name])
         ratio = round(times[best] / ms[question]["hashnet"], 2)
         ms[question] |= {**times, "best of FAISS": best, "ratio": ratio}
