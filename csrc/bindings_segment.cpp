@@ -3,7 +3,9 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -23,19 +25,37 @@ using hashnet::CodesView;
 using hashnet::Segment;
 using namespace hashnet::python;
 
-SegmentPointer build(const Codes& codes, const Ids& ids, const std::string& path, unsigned threads) {
+// Called from the building thread without the GIL. A pending signal becomes its Python exception, which, like
+// one that the callable raises, travels through the builder as a C++ exception.
+hashnet::ProgressCallback as_callback(const py::object& progress) {
+    return [&progress](const char* stage, std::uint64_t done, std::uint64_t total) {
+        const py::gil_scoped_acquire acquired;
+        if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+        if (!progress.is_none()) progress(stage, done, total);
+    };
+}
+
+SegmentPointer build(const Codes& codes, const std::optional<Ids>& ids, std::int64_t first_id,
+                     const std::string& path, unsigned threads, std::uint64_t memory, unsigned tables,
+                     unsigned directory_bits, bool select_bits, const py::object& progress) {
     require_threads(threads);
     const CodesView seen = view(codes);
     if (seen.n == 0 || seen.n > hashnet::kMaxSegmentRows) {
         throw std::invalid_argument("a segment holds from 1 to " + std::to_string(hashnet::kMaxSegmentRows) +
                                     " codes, got " + std::to_string(seen.n));
     }
-    if (ids.ndim() != 1 || static_cast<std::size_t>(ids.shape(0)) != seen.n) {
+    if (ids && (ids->ndim() != 1 || static_cast<std::size_t>(ids->shape(0)) != seen.n)) {
         throw std::invalid_argument("ids must have shape (n,), one for each code");
     }
-    const std::int64_t* id_data = ids.data();
+    if (!ids && (first_id < 0 || first_id > INT64_MAX - static_cast<std::int64_t>(seen.n))) {
+        throw std::invalid_argument("first_id must be from 0 to 2^63 - 1 - n, got " +
+                                    std::to_string(first_id));
+    }
+    const hashnet::RowIds row_ids{ids ? ids->data() : nullptr, first_id};
+    const hashnet::BuildOptions options{
+        path, threads, memory, {tables, directory_bits}, select_bits, as_callback(progress)};
     const py::gil_scoped_release released;
-    hashnet::Image image = hashnet::build_segment(seen, id_data, path, threads);
+    hashnet::Image image = hashnet::build_segment(seen, row_ids, options);
     if (!path.empty()) image = hashnet::Image::map_file(path);
     return std::make_shared<const Segment>(std::move(image), hashnet::Verify::kHeader);
 }
@@ -56,15 +76,13 @@ py::tuple export_rows(const Segment& segment) {
     std::int64_t* to_ids = ids.mutable_data();
     {
         const py::gil_scoped_release released;
-        std::array<std::uint64_t, hashnet::kMaxWords> words{};
-        for (std::uint32_t position = 0; position < segment.n_distinct(); ++position) {
-            segment.code_at(position, words.data());
-            const Segment::Run run = segment.run_at(position);
+        segment.each_code(0, segment.n_distinct(), [&](const std::uint64_t* words, std::uint32_t position) {
+            const hashnet::Run run = segment.run_at(position);
             for (std::uint32_t row = run.first; row < run.last; ++row) {
-                hashnet::store_words(words.data(), segment.n_bits(), to_codes + std::size_t{row} * n_bytes);
+                hashnet::store_words(words, segment.n_bits(), to_codes + std::size_t{row} * n_bytes);
                 to_ids[row] = segment.id_at(row);
             }
-        }
+        });
     }
     return py::make_tuple(std::move(codes), std::move(ids));
 }
@@ -91,6 +109,12 @@ py::list describe_tables(const Segment& segment) {
     return tables;
 }
 
+py::object bit_order(const Segment& segment) {
+    if (segment.order().is_identity()) return py::none();
+    std::vector<std::uint16_t> order = segment.order().order();
+    return as_array(std::move(order));
+}
+
 void translate(std::exception_ptr thrown) {
     try {
         if (thrown) std::rethrow_exception(thrown);
@@ -109,8 +133,10 @@ void bind_segments(py::module_& m) {
     m.attr("MAX_SEGMENT_ROWS") = hashnet::kMaxSegmentRows;
 
     py::class_<Segment, std::shared_ptr<Segment>>(m, "Segment", "An immutable part of an index.")
-        .def_static("build", &build, py::arg("codes").noconvert(), py::arg("ids").noconvert(),
-                    py::arg("path"), py::arg("threads"),
+        .def_static("build", &build, py::arg("codes").noconvert(), py::arg("ids").noconvert().none(true),
+                    py::arg("first_id") = 0, py::arg("path") = "", py::arg("threads") = 1, py::kw_only(),
+                    py::arg("memory") = 0, py::arg("tables") = 0, py::arg("directory_bits") = 0,
+                    py::arg("select_bits") = true, py::arg("progress") = py::none(),
                     "Builds a segment, in memory if path is empty, else as a durable new file.")
         .def_static("open", &open, py::arg("path"), py::arg("copy"), py::arg("verify"),
                     "Maps (or reads) a segment file; raises DamagedSegment or OSError.")
@@ -121,6 +147,7 @@ void bind_segments(py::module_& m) {
         .def_property_readonly("size", &Segment::size, "Bytes of the image.")
         .def_property_readonly("residue_form", &Segment::residue_form)
         .def_property_readonly("tables", &describe_tables)
+        .def_property_readonly("bit_order", &bit_order, "The dimension of each bit inside, or None.")
         .def("verify", &Segment::verify, py::call_guard<py::gil_scoped_release>(),
              "Compares every section with its checksum.")
         .def("export_rows", &export_rows, "(codes, ids) in the order of table 0.")

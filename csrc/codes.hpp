@@ -24,20 +24,27 @@ struct CodesView {
     const std::uint8_t* row(std::size_t i) const { return data + i * n_bytes(); }
 };
 
+/// Eight bytes as one big-endian word.
+inline std::uint64_t load_word(const std::uint8_t* bytes) {
+    std::uint64_t word;
+    std::memcpy(&word, bytes, 8);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    word = __builtin_bswap64(word);
+#endif
+    return word;
+}
+
 /// Loads one packed code as big-endian words: dimension i is bit 63 - i % 64 of word i / 64, so that
 /// the numeric order of words is the lexicographic order of codes. Unused low bits are zero.
 inline void load_words(const std::uint8_t* bytes, unsigned n_bits, std::uint64_t* words) {
-    const unsigned n_bytes = n_bits / 8;
-    unsigned at = 0;
-    for (unsigned w = 0; at < n_bytes; ++w, at += 8) {
-        const unsigned take = n_bytes - at < 8 ? n_bytes - at : 8;
-        std::uint64_t word = 0;
-        std::memcpy(&word, bytes + at, take);
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-        word = __builtin_bswap64(word);
-#endif
-        words[w] = word;
+    const unsigned whole = n_bits / 64;
+    for (unsigned w = 0; w < whole; ++w) words[w] = load_word(bytes + 8 * w);
+    if (n_bits % 64 == 0) return;
+    std::uint64_t rest = 0;
+    for (unsigned i = 0; i < n_bits % 64 / 8; ++i) {
+        rest |= std::uint64_t{bytes[8 * whole + i]} << (56 - 8 * i);
     }
+    words[whole] = rest;
 }
 
 /// The inverse of load_words.

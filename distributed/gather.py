@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hashnet.errors import IncompleteError
 from hashnet.results import PAD_DISTANCE, PAD_ID, Balls, Neighbors, merge_balls, merge_neighbors
 
-Result = TypeVar("Result", Neighbors, Balls)
+Result = TypeVar("Result", Neighbors, Balls, NDArray[np.int64])
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,14 @@ def gather_balls(parts: Sequence[Balls], *, n_queries: int) -> Balls:
     return Balls(
         np.zeros(n_queries + 1, dtype=np.int64), np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int64)
     )
+
+
+def gather_counts(parts: Sequence[NDArray[np.int64]], *, n_queries: int) -> NDArray[np.int64]:
+    """Add up the sizes of the balls of disjoint shards; without any shard every size is 0."""
+    total = np.zeros(n_queries, dtype=np.int64)
+    for part in parts:
+        total += part
+    return total
 
 
 def check_complete(missing: Mapping[int, str], *, partial: bool) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import ray
+from numpy.typing import NDArray
 
 from hashnet.codes import Codes, Ids
 from hashnet.index import Index, open_index
@@ -38,6 +40,10 @@ class ShardActor:
     def search_radius(self, queries: Codes, radius: int) -> Balls:
         """Return the balls of this shard."""
         return self._part().search_radius(queries, radius, threads=self._threads)
+
+    def count_radius(self, queries: Codes, radius: int) -> NDArray[np.int64]:
+        """Return the sizes of the balls of this shard."""
+        return self._part().count_radius(queries, radius, threads=self._threads)
 
     def keys_of(self, ids: Ids) -> Sequence[str | None]:
         """Return the source keys of those ids that this shard holds, None for the others."""

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self, overload
 
 import numpy as np
 import ray
+from numpy.typing import NDArray
 
 from hashnet.codes import Codes, Ids, check_codes, check_ids, check_n_bits
 from hashnet.errors import FingerprintError, HashnetError
@@ -16,7 +17,7 @@ from hashnet.index.arguments import check_k, check_new_ids, check_radius
 from hashnet.results import Balls, Neighbors
 
 from .cluster import ensure_ray
-from .gather import Answer, check_complete, gather_balls, gather_neighbors
+from .gather import Answer, check_complete, gather_balls, gather_counts, gather_neighbors
 from .placement import check_shards, place_rows, place_segments
 from .shard_actor import ShardActor
 
@@ -193,6 +194,32 @@ class ShardedIndex:
         radius = check_radius(radius, self.n_bits)
         parts, missing = self._ask("search_radius", queries, radius, partial=partial)
         result = gather_balls(parts, n_queries=len(queries))
+        return Answer(result, missing) if partial else result
+
+    @overload
+    def count_radius(
+        self,
+        queries: Codes,
+        radius: int,
+        *,
+        fingerprint: str | None = None,
+        partial: Literal[False] = False,
+    ) -> NDArray[np.int64]: ...
+    @overload
+    def count_radius(
+        self, queries: Codes, radius: int, *, fingerprint: str | None = None, partial: Literal[True]
+    ) -> Answer[NDArray[np.int64]]: ...
+    def count_radius(
+        self, queries: Codes, radius: int, *, fingerprint: str | None = None, partial: bool = False
+    ) -> NDArray[np.int64] | Answer[NDArray[np.int64]]:
+        """Return how many codes lie within ``radius`` of each query, int64 ``(nq,)``, as one index does.
+
+        ``partial`` as in ``search``; the counts are then those of the shards that answered.
+        """
+        self._check_queries(queries, fingerprint)
+        radius = check_radius(radius, self.n_bits)
+        parts, missing = self._ask("count_radius", queries, radius, partial=partial)
+        result = gather_counts(parts, n_queries=len(queries))
         return Answer(result, missing) if partial else result
 
     def keys_of(self, ids: Ids) -> list[str | None]:

@@ -1,5 +1,6 @@
 """Types of the native engine (csrc/bindings*.cpp). Arguments are checked by the callers in Python."""
 
+from collections.abc import Callable
 from typing import Any, Literal, TypeAlias, TypedDict
 
 import numpy as np
@@ -33,7 +34,19 @@ class ReportDict(TypedDict):
 
 class Segment:
     @staticmethod
-    def build(codes: NDArray[np.uint8], ids: NDArray[np.int64], path: str, threads: int) -> Segment: ...
+    def build(
+        codes: NDArray[np.uint8],
+        ids: NDArray[np.int64] | None,
+        first_id: int = 0,
+        path: str = "",
+        threads: int = 1,
+        *,
+        memory: int = 0,
+        tables: int = 0,
+        directory_bits: int = 0,
+        select_bits: bool = True,
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> Segment: ...
     @staticmethod
     def open(path: str, copy: bool, verify: bool) -> Segment: ...
     @property
@@ -50,6 +63,8 @@ class Segment:
     def residue_form(self) -> bool: ...
     @property
     def tables(self) -> list[TableDict]: ...
+    @property
+    def bit_order(self) -> NDArray[np.uint16] | None: ...
     def verify(self) -> None: ...
     def export_rows(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]: ...
     def row_ids(self) -> NDArray[np.int64]: ...

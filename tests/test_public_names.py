@@ -29,7 +29,9 @@ PUBLIC = {
         precision_recall precision_recall_figure precision_within rank recall_at recall_within retrieval_grid
         tsne_figure
         """,
-    "hashnet.index": "Index IndexStats Plan SegmentPlan open_index",
+    "hashnet.index": """
+        Index IndexStats LayoutOptions Plan SegmentLayout SegmentPlan open_codes open_index
+        """,
     "hashnet.losses": "HashNetLoss PairCounts PairWeights count_pairs pair_weights",
     "hashnet.models": """
         BACKBONES IMAGENET_MEAN IMAGENET_STD BackboneInfo HashHead HashNetwork Model NetworkConfig
@@ -52,11 +54,11 @@ ERRORS = {
     "CollapseWarning": "HashnetWarning",
 }
 INDEX_METHODS = """
-    add check close create explain export fingerprint ids in_memory keys_of metadata n_bits path refresh
-    search search_radius stats
+    add check close count_radius create explain export fingerprint ids in_memory keys_of metadata n_bits path
+    refresh search search_radius stats
     """
 SHARDED_METHODS = """
-    close from_codes keys_of open search search_radius shard_sizes
+    close count_radius from_codes keys_of open search search_radius shard_sizes
     """
 
 

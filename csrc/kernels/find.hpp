@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "kernels/dispatch.hpp"
+
 namespace hashnet {
 
 /// The position in [begin, end) of the entry whose residue is `residue` (left-aligned), or `end` where there
@@ -10,7 +12,7 @@ namespace hashnet {
 using FindResidue = std::uint32_t (*)(const std::uint8_t* blocks, unsigned planes, std::uint64_t residue,
                                       std::uint32_t begin, std::uint32_t end);
 
-/// The kernel for the active instruction set.
-FindResidue find_residue();
+/// The kernel for an instruction set, which must be available.
+FindResidue find_residue(Simd simd = active_simd());
 
 }  // namespace hashnet

@@ -121,31 +121,16 @@ HASHNET_AVX512 std::size_t filter(const std::uint8_t* blocks, const NibbleTables
     return static_cast<std::size_t>(out - start);
 }
 
+constexpr FilterPlanes kFilters[kMaxPlanes + 1] = {
+    filter<0>, filter<1>, filter<2>, filter<3>, filter<4>, filter<5>, filter<6>, filter<7>, filter<8>,
+};
+
 }  // namespace
 
 std::size_t filter_residues_avx512(const std::uint8_t* blocks, unsigned planes, const NibbleTables& tables,
                                    std::uint32_t begin, std::uint32_t end, const std::int8_t* bounds,
                                    unsigned bound_step, Survivor* out) {
-    switch (planes) {
-        case 1:
-            return filter<1>(blocks, tables, begin, end, bounds, bound_step, out);
-        case 2:
-            return filter<2>(blocks, tables, begin, end, bounds, bound_step, out);
-        case 3:
-            return filter<3>(blocks, tables, begin, end, bounds, bound_step, out);
-        case 4:
-            return filter<4>(blocks, tables, begin, end, bounds, bound_step, out);
-        case 5:
-            return filter<5>(blocks, tables, begin, end, bounds, bound_step, out);
-        case 6:
-            return filter<6>(blocks, tables, begin, end, bounds, bound_step, out);
-        case 7:
-            return filter<7>(blocks, tables, begin, end, bounds, bound_step, out);
-        case 8:
-            return filter<8>(blocks, tables, begin, end, bounds, bound_step, out);
-        default:
-            return filter<0>(blocks, tables, begin, end, bounds, bound_step, out);
-    }
+    return kFilters[planes](blocks, tables, begin, end, bounds, bound_step, out);
 }
 
 }  // namespace hashnet

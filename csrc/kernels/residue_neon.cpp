@@ -9,17 +9,11 @@ namespace hashnet {
 
 namespace {
 
-/// Four bits for each byte of a comparison: a narrowing shift, as NEON has no movemask.
-inline std::uint64_t nibble_mask(uint8x16_t compared) {
-    return vget_lane_u64(vreinterpret_u64_u8(vshrn_n_u16(vreinterpretq_u16_u8(compared), 4)), 0);
-}
-
 inline Survivor* write_survivors(uint8x16_t passed, uint8x16_t distances, std::uint32_t position,
                                  Survivor* out) {
     std::uint8_t values[16];
     vst1q_u8(values, distances);
-    // One bit of each nibble.
-    for (std::uint64_t mask = nibble_mask(passed) & 0x1111111111111111; mask != 0; mask &= mask - 1) {
+    for (std::uint64_t mask = byte_mask(passed); mask != 0; mask &= mask - 1) {
         const auto i = static_cast<unsigned>(__builtin_ctzll(mask)) / 4;
         *out++ = {position + i, values[i]};
     }
@@ -68,31 +62,16 @@ std::size_t filter(const std::uint8_t* blocks, const NibbleTables& tables, std::
     return static_cast<std::size_t>(out - start);
 }
 
+constexpr FilterPlanes kFilters[kMaxPlanes + 1] = {
+    filter<0>, filter<1>, filter<2>, filter<3>, filter<4>, filter<5>, filter<6>, filter<7>, filter<8>,
+};
+
 }  // namespace
 
 std::size_t filter_residues_neon(const std::uint8_t* blocks, unsigned planes, const NibbleTables& tables,
                                  std::uint32_t begin, std::uint32_t end, const std::int8_t* bounds,
                                  unsigned bound_step, Survivor* out) {
-    switch (planes) {
-        case 1:
-            return filter<1>(blocks, tables, begin, end, bounds, bound_step, out);
-        case 2:
-            return filter<2>(blocks, tables, begin, end, bounds, bound_step, out);
-        case 3:
-            return filter<3>(blocks, tables, begin, end, bounds, bound_step, out);
-        case 4:
-            return filter<4>(blocks, tables, begin, end, bounds, bound_step, out);
-        case 5:
-            return filter<5>(blocks, tables, begin, end, bounds, bound_step, out);
-        case 6:
-            return filter<6>(blocks, tables, begin, end, bounds, bound_step, out);
-        case 7:
-            return filter<7>(blocks, tables, begin, end, bounds, bound_step, out);
-        case 8:
-            return filter<8>(blocks, tables, begin, end, bounds, bound_step, out);
-        default:
-            return filter<0>(blocks, tables, begin, end, bounds, bound_step, out);
-    }
+    return kFilters[planes](blocks, tables, begin, end, bounds, bound_step, out);
 }
 
 }  // namespace hashnet

@@ -25,4 +25,16 @@
 
 #if defined(__aarch64__)
 #include <arm_neon.h>
+
+#include <cstdint>
+
+namespace hashnet {
+
+/// One bit for each byte of a comparison, bit 4 * i for byte i: a narrowing shift, as NEON has no movemask.
+inline std::uint64_t byte_mask(uint8x16_t compared) {
+    const uint8x8_t nibbles = vshrn_n_u16(vreinterpretq_u16_u8(compared), 4);
+    return vget_lane_u64(vreinterpret_u64_u8(nibbles), 0) & 0x1111111111111111;
+}
+
+}  // namespace hashnet
 #endif

@@ -43,7 +43,7 @@ void SegmentSearch::settle(Query& query) {
     Match* last = query.matches.data() + query.matches.size();
     locate(first, last);
     for (const Match* match = first; match < last; ++match) {
-        const Segment::Run run = segment_->run_at(match->position);
+        const Run run = segment_->run_at(match->position);
         query.bound->tell(match->distance, run.last - run.first - 1);
     }
     query.settled = query.matches.size();
@@ -113,7 +113,7 @@ void SegmentSearch::count_matches(Query& query) {
     query.counters->matches += query.matches.size();
     locate(query.matches.data(), query.matches.data() + query.matches.size());
     for (const Match& match : query.matches) {
-        const Segment::Run run = segment_->run_at(match.position);
+        const Run run = segment_->run_at(match.position);
         query.rows_counted += run.last - run.first;
     }
     query.matches.clear();
@@ -134,7 +134,7 @@ void SegmentSearch::emit_hits(Query& query) {
             prefetch(segment_->id_address(segment_->run_at(matches[i].position).first));
         }
         for (std::size_t i = part; i < stop; ++i) {
-            const Segment::Run run = segment_->run_at(matches[i].position);
+            const Run run = segment_->run_at(matches[i].position);
             const auto rows = static_cast<std::uint32_t>(std::min<std::uint64_t>(run.last - run.first, most));
             for (std::uint32_t row = run.first; row < run.first + rows; ++row) {
                 query.hits->push_back({matches[i].distance, segment_->id_at(row)});

@@ -27,7 +27,9 @@ SegmentSearch::SegmentSearch()
     : filter_residues_(filter_residues()),
       filter_rows_(filter_rows()),
       find_residue_(find_residue()),
-      survivors_(kChunkEntries + 2 * kBlockEntries) {}
+      block_bounds_(block_bounds()),
+      survivors_(kChunkEntries + 2 * kBlockEntries),
+      cells_of_survivors_(survivors_.size()) {}
 
 void SegmentSearch::run(const Segment& segment, const std::uint64_t* const* words, std::size_t n,
                         Policy policy) {
@@ -62,7 +64,7 @@ void SegmentSearch::run(const Segment& segment, const std::uint64_t* const* word
 void SegmentSearch::prepare(Query& query, const std::uint64_t* words) const {
     const std::size_t m = segment_->tables().size();
     const unsigned n_bits = segment_->n_bits();
-    std::copy(words, words + segment_->n_words(), query.words.begin());
+    segment_->to_internal(words, query.words.data());
     query.facets.resize(m);
     query.n_steps = 0;
     query.matches.clear();

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/bounds.hpp"
 #include "kernels/find.hpp"
 #include "kernels/residue.hpp"
 #include "kernels/rows.hpp"
@@ -54,6 +55,13 @@ class SegmentSearch {
         std::uint8_t query;
     };
 
+    /// A query that scans: it wants codes farther than `beyond` and within its bound and the guess at it.
+    struct Scan {
+        Query* query;
+        unsigned guess;
+        int beyond;
+    };
+
     // Planning, one query at a time (segment_search.cpp).
     void prepare(Query& query, const std::uint64_t* words) const;
     void note_own_buckets(Query& query) const;
@@ -79,8 +87,10 @@ class SegmentSearch {
 
     // Scanning (segment_scan.cpp).
     void scan(std::size_t n);
-    void scan_residues(Query& query, std::uint32_t first_block, std::uint32_t n_blocks);
-    void scan_rows(Query& query, std::uint32_t first, std::uint32_t n);
+    void scan_chunk(const Scan& one, std::uint32_t chunk);
+    void scan_residues(const Scan& one, std::uint32_t begin, std::uint32_t n);
+    std::size_t measure_survivors(const Scan& one, std::size_t n);
+    void scan_rows(const Scan& one, std::uint32_t first, std::uint32_t n);
 
     // Matches (matches.cpp).
     void add(Query& query, std::uint64_t code, std::uint32_t position, unsigned distance);
@@ -94,6 +104,7 @@ class SegmentSearch {
     FilterResidues filter_residues_;
     FilterRows filter_rows_;
     FindResidue find_residue_;
+    BlockBounds block_bounds_;
     const Segment* segment_ = nullptr;
     const Planner* planner_ = nullptr;
     Policy policy_ = Policy::kAuto;
@@ -106,6 +117,7 @@ class SegmentSearch {
     std::size_t compared_ = 0;
     std::size_t bytes_ahead_ = 0;
     std::vector<Survivor> survivors_;
+    std::vector<std::uint32_t> cells_of_survivors_;
     std::vector<Row> rows_on_their_way_;
 };
 

@@ -1,5 +1,7 @@
 #include "storage/bit_order.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 #include <stdexcept>
 #include <string>
@@ -12,9 +14,8 @@ namespace {
 
 // Codes of one word are permuted a byte at a time, from 16 KiB of table. Longer ones half a byte at a time:
 // the table grows with the square of n_bits, and takes half a MiB for 1024 bits.
-unsigned piece_bits(unsigned n_bits) {
-    return n_bits <= 64 ? 8 : 4;
-}
+constexpr unsigned kShortPiece = 8;
+constexpr unsigned kLongPiece = 4;
 
 std::uint64_t dimension(unsigned i) {
     return std::uint64_t{1} << (63 - i % 64);
@@ -23,9 +24,9 @@ std::uint64_t dimension(unsigned i) {
 // `place[i]`: where bit i goes.
 std::vector<std::uint64_t> permutation_table(const std::vector<std::uint16_t>& place) {
     const auto n_bits = static_cast<unsigned>(place.size());
-    const unsigned piece = piece_bits(n_bits);
     const unsigned n_words = words_for(n_bits);
-    const unsigned n_pieces = (n_bits + piece - 1) / piece;
+    const unsigned piece = n_words == 1 ? kShortPiece : kLongPiece;
+    const unsigned n_pieces = n_words * 64 / piece;
     std::vector<std::uint64_t> table(std::size_t{n_pieces} * (1U << piece) * n_words);
     for (unsigned p = 0; p < n_pieces; ++p) {
         std::uint64_t* rows = table.data() + std::size_t{p} * (1U << piece) * n_words;
@@ -33,11 +34,27 @@ std::vector<std::uint64_t> permutation_table(const std::vector<std::uint16_t>& p
             const unsigned rest = value & (value - 1);
             const unsigned bit = p * piece + piece - 1 - static_cast<unsigned>(__builtin_ctz(value));
             std::memcpy(rows + value * n_words, rows + rest * n_words, n_words * sizeof(std::uint64_t));
-            // Bits behind the last one are zero in every code.
+            // Bits behind the last one are zero in every code, so their rows may be.
             if (bit < n_bits) rows[value * n_words + place[bit] / 64] |= dimension(place[bit]);
         }
     }
     return table;
+}
+
+// The rows of a code's pieces, united in `kWords` of the `n_words` words that a row has: few enough to stay
+// in registers.
+template <unsigned kPiece, unsigned kWords>
+void gather(const std::uint64_t* rows, unsigned n_words, const std::uint64_t* source, std::uint64_t* target) {
+    std::array<std::uint64_t, kWords> sum{};
+    for (unsigned s = 0; s < n_words; ++s) {
+        std::uint64_t word = source[s];
+        for (unsigned at = 0; at < 64; at += kPiece, word <<= kPiece) {
+            const std::uint64_t* row = rows + (word >> (64 - kPiece)) * n_words;
+            for (unsigned w = 0; w < kWords; ++w) sum[w] |= row[w];
+            rows += std::size_t{1U << kPiece} * n_words;
+        }
+    }
+    std::copy(sum.begin(), sum.end(), target);
 }
 
 }  // namespace
@@ -78,18 +95,11 @@ void BitOrder::permute(const std::vector<std::uint64_t>& table, const std::uint6
         return;
     }
     const std::uint64_t* rows = table.data();
-    if (n_words == 1) {
-        const std::uint64_t code = *source;
-        std::uint64_t moved = 0;
-        for (unsigned at = 0; at < n_bits(); at += 8, rows += 256) moved |= rows[code >> (56 - at) & 255];
-        *target = moved;
-        return;
-    }
-    std::memset(target, 0, n_words * sizeof(std::uint64_t));
-    for (unsigned at = 0; at < n_bits(); at += 4, rows += std::size_t{16} * n_words) {
-        const std::uint64_t* row = rows + (source[at / 64] >> (60 - at % 64) & 15) * n_words;
-        for (unsigned w = 0; w < n_words; ++w) target[w] |= row[w];
-    }
+    if (n_words == 1) return gather<kShortPiece, 1>(rows, 1, source, target);
+    unsigned w = 0;
+    for (; w + 4 <= n_words; w += 4) gather<kLongPiece, 4>(rows + w, n_words, source, target + w);
+    for (; w + 2 <= n_words; w += 2) gather<kLongPiece, 2>(rows + w, n_words, source, target + w);
+    if (w < n_words) gather<kLongPiece, 1>(rows + w, n_words, source, target + w);
 }
 
 void BitOrder::to_internal(const std::uint64_t* external, std::uint64_t* internal) const {

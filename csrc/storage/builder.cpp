@@ -1,308 +1,252 @@
 #include "storage/builder.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <array>
-#include <cstring>
-#include <functional>
+#include <atomic>
+#include <utility>
 #include <vector>
 
 #include "kernels/residue.hpp"
-#include "storage/checksum.hpp"
-#include "storage/format.hpp"
-#include "storage/layout.hpp"
-#include "storage/partition_sort.hpp"
-#include "storage/segment.hpp"
+#include "storage/bit_order.hpp"
+#include "storage/bucket_means.hpp"
+#include "storage/distinct_sample.hpp"
+#include "storage/first_table.hpp"
+#include "storage/later_tables.hpp"
+#include "storage/runs.hpp"
+#include "storage/section_writer.hpp"
+#include "storage/sliced_sort.hpp"
 
 namespace hashnet {
 
 namespace {
 
-/// The first 64 bits of something to sort, and where it came from.
-struct Keyed {
-    std::uint64_t key;
-    std::uint32_t from;
+constexpr std::uint64_t kDefaultMemory = std::uint64_t{4} << 30;
+constexpr std::size_t kSampledPerRange = 32;
+
+struct IdFacts {
+    bool ascend = true;
+    bool wide = false;
 };
 
-std::uint64_t key_of(const Keyed& item) {
-    return item.key;
-}
-
-/// Rows in the order of table 0: ascending (code, id).
-std::vector<Keyed> sort_rows(CodesView codes, const std::int64_t* ids, unsigned threads) {
-    std::vector<Keyed> rows(codes.n);
-    std::array<std::uint64_t, kMaxWords> words{};
-    bool ids_ascend = true;
-    for (std::size_t i = 0; i < codes.n; ++i) {
-        load_words(codes.row(i), codes.n_bits, words.data());
-        rows[i] = {words[0], static_cast<std::uint32_t>(i)};
-        ids_ascend = ids_ascend && (i == 0 || ids[i - 1] < ids[i]);
-    }
-    const std::size_t n_bytes = codes.n_bytes();
-    const bool one_word = codes.n_bits <= 64;
-    // Where ids ascend, comparing rows instead saves a cache miss a comparison.
-    partition_sort(rows, threads, key_of, [=](const Keyed& a, const Keyed& b) {
-        if (a.key != b.key) return a.key < b.key;
-        if (!one_word) {
-            const int order = std::memcmp(codes.row(a.from), codes.row(b.from), n_bytes);
-            if (order != 0) return order < 0;
+IdFacts look_at_ids(RowIds ids, std::size_t n, BuildContext& context) {
+    if (ids.ids == nullptr) return {true, ids.at(n - 1) > UINT32_MAX};
+    std::atomic<bool> ascend{true};
+    std::atomic<bool> wide{false};
+    context.in_pieces(n, kPassRows, [&](std::size_t first, std::size_t last) {
+        bool own_ascend = true;
+        bool own_wide = false;
+        for (std::size_t row = first; row < last; ++row) {
+            own_wide |= ids.ids[row] > UINT32_MAX;
+            own_ascend &= row == 0 || ids.ids[row - 1] < ids.ids[row];
         }
-        return ids_ascend ? a.from < b.from : ids[a.from] < ids[b.from];
+        if (!own_ascend) ascend = false;
+        if (own_wide) wide = true;
     });
-    return rows;
+    return {ascend, wide};
 }
 
 class Builder {
   public:
-    Builder(CodesView codes, const std::int64_t* ids, unsigned threads)
-        : codes_(codes), ids_(ids), threads_(threads), n_words_(words_for(codes.n_bits)) {}
+    Builder(CodesView codes, RowIds ids, const BuildOptions& options)
+        : codes_(codes),
+          ids_(ids),
+          options_(options),
+          n_words_(words_for(codes.n_bits)),
+          progress_(options.progress),
+          context_{options.threads, options.memory != 0 ? options.memory : kDefaultMemory, progress_, {}} {}
 
-    Image build(const std::string& path) {
-        rows_ = sort_rows(codes_, ids_, threads_);
-        find_runs();
-        layout_ = choose_layout(codes_.n_bits, runs_.size() - 1);
-        plan_sections();
-        image_ = path.empty() ? Image::allocate(size_) : Image::create_file(path, size_);
-        try {
-            fill();
-            seal();
-            if (!path.empty()) image_.sync();
-        } catch (...) {
-            if (!path.empty()) ::unlink(path.c_str());
-            throw;
+    Image build() {
+        const SortPlan plan = plan_sort(codes_.n, kFirstTableItem, context_.memory, context_.threads);
+        sample_ = sample_codes(codes_, std::min<std::size_t>(kSampledPerRange * plan.ranges, codes_.n),
+                               context_.threads, progress_);
+        const IdFacts id_facts = look_at_ids(ids_, codes_.n, context_);
+        layout_ = choose_layout(codes_.n_bits, sample_.n_distinct, options_.layout);
+        order_ = options_.select_bits
+                     ? choose_bit_order(sample_.codes.data(), sample_.n_codes, codes_.n_bits, layout_)
+                     : BitOrder::identity(codes_.n_bits);
+        keep_sample_in_order();
+
+        SectionWriter writer(options_.path, layout_.tables.size(),
+                             image_size(sample_.n_distinct, id_facts.wide),
+                             image_size(codes_.n, id_facts.wide), context_.threads);
+        add_first_sections(writer, id_facts);
+        if (layout_.residue_form) {
+            add_later_tables(writer, 1);
+        } else {
+            add_later_tables(writer, 0);
         }
-        return std::move(image_);
+        context_.working = Image();
+        return writer.seal(header(), table_records(writer), progress_);
     }
 
   private:
-    std::size_t n_distinct() const { return runs_.size() - 1; }
-
-    void find_runs() {
-        const std::size_t n_bytes = codes_.n_bytes();
-        for (std::size_t i = 0; i < rows_.size(); ++i) {
-            if (i == 0 || rows_[i].key != rows_[i - 1].key ||
-                std::memcmp(codes_.row(rows_[i].from), codes_.row(rows_[i - 1].from), n_bytes) != 0) {
-                runs_.push_back(static_cast<std::uint32_t>(i));
-            }
+    /// Bytes of an image of n_distinct codes, or a little more.
+    std::size_t image_size(std::uint64_t n_distinct, bool wide_ids) const {
+        // Alignment, the order of bits, and what rounding up takes.
+        constexpr std::size_t kSmall = 8192;
+        const auto n = static_cast<std::size_t>(n_distinct);
+        const std::size_t blocks = (n + kBlockEntries - 1) / kBlockEntries;
+        std::size_t size = SectionWriter::header_bytes(layout_.tables.size()) + kSmall;
+        size += codes_.n * (wide_ids ? 8 : 4);
+        // This grows with n, so it holds for fewer distinct codes too.
+        size += runs_size(n);
+        if (layout_.residue_form) {
+            size += 4 * blocks;
+        } else {
+            size += 8 * n_words_ * n;
         }
-        runs_.push_back(static_cast<std::uint32_t>(rows_.size()));
+        for (const TableLayout& table : layout_.tables) {
+            size += 4 * ((std::size_t{1} << table.directory_bits) + 1) + 3 * kSectionAlignment;
+            size += blocks * kBlockEntries * table.planes;
+            if (!layout_.residue_form) size += 4 * n;
+        }
+        return size;
     }
 
-    void plan_sections() {
-        const std::size_t n = n_distinct();
-        const std::size_t n_blocks = (n + kBlockEntries - 1) / kBlockEntries;
-        wide_ids_ = std::any_of(ids_, ids_ + codes_.n, [](std::int64_t id) { return id > UINT32_MAX; });
-        add(wide_ids_ ? SectionKind::kIds64 : SectionKind::kIds32, 0, codes_.n * (wide_ids_ ? 8 : 4));
-        if (n != codes_.n) add(SectionKind::kRuns, 0, 4 * (n + 1));
-        if (!layout_.residue_form) add(SectionKind::kRows, 0, 8 * n_words_ * n);
-        for (std::uint32_t j = 0; j < layout_.tables.size(); ++j) {
-            const TableLayout& table = layout_.tables[j];
-            add(SectionKind::kDirectory, j, 4 * ((std::size_t{1} << table.directory_bits) + 1));
-            add(SectionKind::kBlocks, j, n_blocks * kBlockEntries * table.planes);
-            if (!layout_.residue_form) add(SectionKind::kPositions, j, 4 * n);
-        }
-        if (layout_.residue_form) add(SectionKind::kBlockCells, 0, 4 * n_blocks);
-        std::size_t at = aligned(sizeof(FileHeader) + layout_.tables.size() * sizeof(TableRecord) +
-                                 sections_.size() * sizeof(SectionRecord));
-        for (SectionRecord& section : sections_) {
-            section.offset = at;
-            at = aligned(at + section.size);
-        }
-        size_ = at;
+    std::size_t runs_size(std::size_t n_runs) const {
+        if (RunIndex::prefers_starts(codes_.n, n_runs)) return 4 * (n_runs + 1);
+        return 8 * RunIndex::words(codes_.n) + 4 * RunIndex::samples(n_runs) + 4 * RunIndex::ranks(codes_.n);
     }
 
-    void add(SectionKind kind, std::uint32_t table, std::size_t size) {
-        sections_.push_back({static_cast<std::uint32_t>(kind), table, 0, size, 0, 0});
+    void keep_sample_in_order() {
+        internal_sample_.resize(sample_.codes.size());
+        for (std::size_t i = 0; i < sample_.n_codes; ++i) {
+            order_.to_internal(sample_.codes.data() + i * n_words_, internal_sample_.data() + i * n_words_);
+        }
+        sample_.codes = {};
     }
 
-    template <class T>
-    T* section(SectionKind kind, std::uint32_t table = 0) {
-        for (const SectionRecord& record : sections_) {
-            if (record.kind == static_cast<std::uint32_t>(kind) && record.table == table) {
-                return reinterpret_cast<T*>(image_.mutable_data() + record.offset);
-            }
+    // Sections of a size that is known come first; then the store of distinct codes, which tells how many
+    // there are; then what is as large as that.
+    void add_first_sections(SectionWriter& writer, const IdFacts& id_facts) {
+        FirstTableSections sections{};
+        sections.wide_ids = id_facts.wide;
+        sections.ids = writer.add(id_facts.wide ? SectionKind::kIds64 : SectionKind::kIds32, 0,
+                                  codes_.n * (id_facts.wide ? 8 : 4));
+        if (!order_.is_identity()) {
+            const auto bits = writer.add(SectionKind::kBitOrder, 0, 2 * std::size_t{codes_.n_bits});
+            std::copy(order_.order().begin(), order_.order().end(), writer.data<std::uint16_t>(bits));
         }
-        return nullptr;
+        if (layout_.residue_form) {
+            sections.directory = writer.add(SectionKind::kDirectory, 0, directory_bytes(layout_.tables[0]));
+            directories_.push_back(sections.directory);
+        }
+        sections.store = writer.open(layout_.residue_form ? SectionKind::kBlocks : SectionKind::kRows, 0);
+        const SortedRows sorted = build_first_table(context_, codes_, ids_, id_facts.ascend, order_, layout_,
+                                                    sample_.rows, writer, sections);
+        sample_.rows = {};
+        n_distinct_ = sorted.n_distinct;
+        store_ = sections.store;
+        if (layout_.residue_form) {
+            writer.close(store_, blocks_bytes(layout_.tables[0]));
+            writer.finish(sections.directory);
+            add_block_cells(writer);
+        } else {
+            writer.close(store_, static_cast<std::size_t>(8 * n_words_ * n_distinct_));
+        }
+        writer.finish(store_);
+        if (n_distinct_ != codes_.n) add_runs(writer, sorted.run_bits);
     }
 
-    void fill() {
-        fill_ids();
-        load_distinct();
-        rows_ = {};
-        for (std::uint32_t j = 0; j < layout_.tables.size(); ++j) {
-            if (layout_.residue_form) {
-                fill_residue_table(j);
-            } else {
-                fill_signature_table(j);
-            }
+    void add_block_cells(SectionWriter& writer) {
+        const std::size_t n_blocks = blocks();
+        const auto section = writer.add(SectionKind::kBlockCells, 0, 4 * n_blocks);
+        auto* cells = writer.data<std::uint32_t>(section);
+        const auto* directory = writer.data<std::uint32_t>(directories_[0]);
+        std::uint32_t cell = 0;
+        for (std::size_t block = 0; block < n_blocks; ++block) {
+            while (directory[cell + 1] <= block * kBlockEntries) ++cell;
+            cells[block] = cell;
         }
+        writer.finish(section);
     }
 
-    void fill_ids() {
-        auto* wide = section<std::int64_t>(SectionKind::kIds64);
-        auto* narrow = section<std::uint32_t>(SectionKind::kIds32);
-        for (std::size_t i = 0; i < rows_.size(); ++i) {
-            const std::int64_t id = ids_[rows_[i].from];
-            if (wide_ids_) {
-                wide[i] = id;
-            } else {
-                narrow[i] = static_cast<std::uint32_t>(id);
-            }
-        }
-        if (auto* runs = section<std::uint32_t>(SectionKind::kRuns)) {
-            std::copy(runs_.begin(), runs_.end(), runs);
-        }
-    }
-
-    void load_distinct() {
-        if (!layout_.residue_form) {
-            auto* words = section<std::uint64_t>(SectionKind::kRows);
-            for (std::size_t i = 0; i < n_distinct(); ++i) {
-                load_words(codes_.row(rows_[runs_[i]].from), codes_.n_bits, words + i * n_words_);
-            }
+    void add_runs(SectionWriter& writer, const std::vector<std::uint64_t>& bits) {
+        const auto n = static_cast<std::uint32_t>(codes_.n);
+        if (RunIndex::prefers_starts(n, n_distinct_)) {
+            const auto starts = writer.add(SectionKind::kRunStarts, 0, 4 * (n_distinct_ + 1));
+            fill_run_starts(bits.data(), n, writer.data<std::uint32_t>(starts));
+            writer.finish(starts);
             return;
         }
-        distinct_.resize(n_distinct());
-        for (std::size_t i = 0; i < n_distinct(); ++i) distinct_[i] = rows_[runs_[i]].key;
+        const auto copy = writer.add(SectionKind::kRunBits, 0, 8 * bits.size());
+        std::copy(bits.begin(), bits.end(), writer.data<std::uint64_t>(copy));
+        const auto samples = writer.add(SectionKind::kRunSamples, 0, 4 * RunIndex::samples(n_distinct_));
+        const auto ranks = writer.add(SectionKind::kRunRanks, 0, 4 * RunIndex::ranks(n));
+        fill_run_samples(bits.data(), n, writer.data<std::uint32_t>(samples),
+                         writer.data<std::uint32_t>(ranks));
+        for (const auto section : {copy, samples, ranks}) writer.finish(section);
     }
 
-    void fill_residue_table(std::uint32_t j) {
-        const TableLayout& table = layout_.tables[j];
-        std::vector<std::uint64_t> rotated(distinct_);
-        if (j != 0) {
-            const unsigned n_bits = codes_.n_bits;
-            for (std::uint64_t& code : rotated) code = rotate(code, n_bits, table.start);
-            partition_sort(rotated, threads_, [](std::uint64_t code) { return code; }, std::less<>());
+    void add_later_tables(SectionWriter& writer, std::uint32_t first) {
+        CodeStore store{
+            &writer, store_, codes_.n_bits, n_distinct_, nullptr, nullptr, writer.data<std::uint8_t>(store_)};
+        if (layout_.residue_form) {
+            store.first_layout = &layout_.tables[0];
+            store.first_directory = writer.data<std::uint32_t>(directories_[0]);
         }
-        fill_entries(j, [&](std::size_t i) { return rotated[i]; });
-        if (j != 0) return;
-        auto* cells = section<std::uint32_t>(SectionKind::kBlockCells);
-        for (std::size_t i = 0; i < rotated.size(); i += kBlockEntries) {
-            cells[i / kBlockEntries] = static_cast<std::uint32_t>(rotated[i] >> (64 - table.directory_bits));
-        }
-    }
-
-    void fill_signature_table(std::uint32_t j) {
-        const TableLayout& table = layout_.tables[j];
-        const auto* words = section<std::uint64_t>(SectionKind::kRows);
-        const unsigned stored_bits = table.directory_bits + 8 * table.planes;
-        std::vector<Keyed> entries(n_distinct());
-        for (std::size_t i = 0; i < entries.size(); ++i) {
-            const std::uint64_t bits =
-                ring_bits_at(words + i * n_words_, codes_.n_bits, table.start, stored_bits);
-            entries[i] = {bits << (64 - stored_bits), static_cast<std::uint32_t>(i)};
-        }
-        partition_sort(entries, threads_, key_of, [](const Keyed& a, const Keyed& b) {
-            return a.key != b.key ? a.key < b.key : a.from < b.from;
-        });
-        fill_entries(j, [&](std::size_t i) { return entries[i].key; });
-        auto* positions = section<std::uint32_t>(SectionKind::kPositions, j);
-        for (std::size_t i = 0; i < entries.size(); ++i) positions[i] = entries[i].from;
-    }
-
-    /// `stored(i)` is what directory and residue of entry i hold, left-aligned and ascending.
-    template <class Stored>
-    void fill_entries(std::uint32_t j, Stored&& stored) {
-        const TableLayout& table = layout_.tables[j];
-        auto* directory = section<std::uint32_t>(SectionKind::kDirectory, j);
-        auto* blocks = section<std::uint8_t>(SectionKind::kBlocks, j);
-        std::size_t cell = 0;
-        for (std::size_t i = 0; i < n_distinct(); ++i) {
-            const std::uint64_t bits = stored(i);
-            for (const std::size_t own = bits >> (64 - table.directory_bits); cell <= own; ++cell) {
-                directory[cell] = static_cast<std::uint32_t>(i);
+        for (std::uint32_t j = first; j < layout_.tables.size(); ++j) {
+            LaterTable table{j, layout_.tables[j], 0, 0, 0};
+            table.directory = writer.add(SectionKind::kDirectory, j, directory_bytes(table.layout));
+            table.blocks = writer.add(SectionKind::kBlocks, j, blocks_bytes(table.layout));
+            if (!layout_.residue_form) {
+                table.positions = writer.add(SectionKind::kPositions, j, 4 * n_distinct_);
             }
-            const std::uint64_t residue = bits << table.directory_bits;
-            std::uint8_t* at = blocks + i / kBlockEntries * table.planes * kBlockEntries + i % kBlockEntries;
-            for (unsigned p = 0; p < table.planes; ++p) {
-                at[std::size_t{p} * kBlockEntries] = static_cast<std::uint8_t>(residue >> (56 - 8 * p));
-            }
-        }
-        for (; cell <= std::size_t{1} << table.directory_bits; ++cell) {
-            directory[cell] = static_cast<std::uint32_t>(n_distinct());
+            directories_.push_back(table.directory);
+            build_later_table(context_, store, table, writer);
         }
     }
 
-    /// Mean bucket sizes at small substring distances, as seen from codes of the database themselves:
-    /// what the planner expects of a query that resembles the data.
-    TableRecord table_record(std::uint32_t j) {
-        constexpr std::size_t kSample = 256;
-        const TableLayout& table = layout_.tables[j];
-        const auto* directory = section<std::uint32_t>(SectionKind::kDirectory, j);
-        const auto* words = section<std::uint64_t>(SectionKind::kRows);
-        const std::size_t sample = std::min(kSample, n_distinct());
-        const unsigned s = table.substring_bits;
-        const unsigned below = table.directory_bits - s;
-        std::array<double, kKnownDistances> entries{};
-        std::array<double, kKnownDistances> buckets{};
-        const auto count = [&](std::uint64_t substring, unsigned e) {
-            const std::uint32_t* cell = directory + (substring << below);
-            entries[e] += cell[std::size_t{1} << below] - cell[0];
-            buckets[e] += 1;
-        };
-        for (std::size_t i = 0; i < sample; ++i) {
-            const std::size_t at = i * n_distinct() / sample;
-            const std::uint64_t* code = words != nullptr ? words + at * n_words_ : &distinct_[at];
-            const std::uint64_t own = bits_at(code, table.start, s);
-            count(own, 0);
-            for (unsigned a = 0; a < s; ++a) {
-                count(own ^ std::uint64_t{1} << a, 1);
-                for (unsigned b = 0; b < a; ++b)
-                    count(own ^ std::uint64_t{1} << a ^ std::uint64_t{1} << b, 2);
-            }
+    std::vector<TableRecord> table_records(SectionWriter& writer) const {
+        std::vector<TableRecord> records;
+        for (std::size_t j = 0; j < layout_.tables.size(); ++j) {
+            const TableLayout& table = layout_.tables[j];
+            const auto means = bucket_means(table, writer.data<std::uint32_t>(directories_[j]),
+                                            internal_sample_.data(), sample_.n_codes, n_words_);
+            records.push_back(
+                {table.start, table.substring_bits, table.directory_bits, table.planes, means, {}});
         }
-        TableRecord record{table.start, s, table.directory_bits, table.planes, {}, 0};
-        for (unsigned e = 0; e < kKnownDistances; ++e) {
-            record.mean_bucket[e] = static_cast<float>(buckets[e] > 0 ? entries[e] / buckets[e] : 0);
-        }
-        return record;
+        return records;
     }
 
-    void seal() {
+    FileHeader header() const {
         FileHeader header{};
         header.magic = kMagic;
         header.version = kFormatVersion;
         header.n_bits = codes_.n_bits;
         header.n_rows = codes_.n;
-        header.n_distinct = n_distinct();
-        header.file_size = size_;
-        header.n_tables = static_cast<std::uint32_t>(layout_.tables.size());
-        header.n_sections = static_cast<std::uint32_t>(sections_.size());
-        std::uint8_t* at = image_.mutable_data() + sizeof(FileHeader);
-        for (std::uint32_t j = 0; j < header.n_tables; ++j, at += sizeof(TableRecord)) {
-            const TableRecord record = table_record(j);
-            std::memcpy(at, &record, sizeof(record));
-        }
-        for (SectionRecord& record : sections_) {
-            record.checksum = crc32c(image_.data() + record.offset, record.size);
-            std::memcpy(at, &record, sizeof(record));
-            at += sizeof(record);
-        }
-        const std::uint8_t* records = image_.data() + sizeof(FileHeader);
-        const std::uint32_t of_header = crc32c(&header, sizeof(header));
-        header.checksum = crc32c(records, static_cast<std::size_t>(at - records), of_header);
-        std::memcpy(image_.mutable_data(), &header, sizeof(header));
+        header.n_distinct = n_distinct_;
+        return header;
+    }
+
+    static std::size_t directory_bytes(const TableLayout& table) {
+        return 4 * ((std::size_t{1} << table.directory_bits) + 1);
+    }
+    std::size_t blocks() const {
+        return static_cast<std::size_t>((n_distinct_ + kBlockEntries - 1) / kBlockEntries);
+    }
+    std::size_t blocks_bytes(const TableLayout& table) const {
+        return blocks() * kBlockEntries * table.planes;
     }
 
     CodesView codes_;
-    const std::int64_t* ids_;
-    unsigned threads_;
-    std::size_t n_words_;
-    std::vector<Keyed> rows_;
-    std::vector<std::uint32_t> runs_;
-    std::vector<std::uint64_t> distinct_;
+    RowIds ids_;
+    const BuildOptions& options_;
+    unsigned n_words_;
+    BuildProgress progress_;
+    BuildContext context_;
+    DistinctSample sample_;
+    std::vector<std::uint64_t> internal_sample_;
     Layout layout_;
-    std::vector<SectionRecord> sections_;
-    std::size_t size_ = 0;
-    bool wide_ids_ = false;
-    Image image_;
+    BitOrder order_;
+    std::uint64_t n_distinct_ = 0;
+    SectionWriter::Index store_ = 0;
+    std::vector<SectionWriter::Index> directories_;
 };
 
 }  // namespace
 
-Image build_segment(CodesView codes, const std::int64_t* ids, const std::string& path, unsigned threads) {
-    return Builder(codes, ids, threads).build(path);
+Image build_segment(CodesView codes, RowIds ids, const BuildOptions& options) {
+    return Builder(codes, ids, options).build();
 }
 
 }  // namespace hashnet

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <functional>
+#include <thread>
 
 #include "codes.hpp"
 #include "kernels/residue.hpp"
@@ -24,6 +24,9 @@ T read_record(const std::uint8_t* bytes, std::size_t offset) {
 std::size_t blocks_for(std::uint64_t n) {
     return static_cast<std::size_t>((n + kBlockEntries - 1) / kBlockEntries);
 }
+
+// Every kind once, and those of tables for each table.
+constexpr std::uint32_t kMaxSections = 12 + 3 * kMaxTables;
 
 bool sane(const TableRecord& table, unsigned n_bits, bool residue_form) {
     if (table.start >= n_bits || table.substring_bits == 0 || table.substring_bits > kMaxDirectoryBits)
@@ -48,13 +51,14 @@ Segment::Segment(Image image, Verify verify_what) : image_(std::move(image)) {
     if (header.magic != kMagic) throw damaged("not a segment file (magic bytes differ)");
     if (header.version != kFormatVersion) {
         throw damaged("format version " + std::to_string(header.version) + ", this hashnet reads version " +
-                      std::to_string(kFormatVersion));
+                      std::to_string(kFormatVersion) +
+                      "; build the index again from its codes, or use the hashnet that wrote it");
     }
     if (header.file_size != image_.size()) {
         throw damaged("size is " + std::to_string(image_.size()) + " bytes, its header says " +
                       std::to_string(header.file_size));
     }
-    if (header.n_tables > kMaxTables || header.n_sections > 8 + 4 * kMaxTables) {
+    if (header.n_tables > kMaxTables || header.n_sections > kMaxSections) {
         throw damaged("impossible number of tables or sections");
     }
     const std::size_t tables_at = sizeof(FileHeader);
@@ -75,6 +79,9 @@ Segment::Segment(Image image, Verify verify_what) : image_(std::move(image)) {
     n_bits_ = header.n_bits;
     n_rows_ = static_cast<std::uint32_t>(header.n_rows);
     n_distinct_ = static_cast<std::uint32_t>(header.n_distinct);
+    runs_.n_rows = n_rows_;
+    runs_.n_runs = n_distinct_;
+    order_ = BitOrder::identity(n_bits_);
 
     for (std::uint32_t i = 0; i < header.n_sections; ++i) {
         const auto record = read_record<SectionRecord>(bytes, sections_at + i * sizeof(SectionRecord));
@@ -101,6 +108,7 @@ Segment::Segment(Image image, Verify verify_what) : image_(std::move(image)) {
 }
 
 void Segment::attach_sections() {
+    const std::uint16_t* order = nullptr;
     for (const Section& section : sections_) {
         const std::uint8_t* at = image_.data() + section.offset;
         std::uint64_t wanted = 0;
@@ -118,9 +126,25 @@ void Segment::attach_sections() {
                 ids64_ = reinterpret_cast<const std::int64_t*>(at);
                 wanted = std::uint64_t{8} * n_rows_;
                 break;
-            case SectionKind::kRuns:
-                runs_ = reinterpret_cast<const std::uint32_t*>(at);
+            case SectionKind::kRunStarts:
+                runs_.run_starts = reinterpret_cast<const std::uint32_t*>(at);
                 wanted = std::uint64_t{4} * (std::uint64_t{n_distinct_} + 1);
+                break;
+            case SectionKind::kRunBits:
+                runs_.bits = reinterpret_cast<const std::uint64_t*>(at);
+                wanted = 8 * RunIndex::words(n_rows_);
+                break;
+            case SectionKind::kRunSamples:
+                runs_.run_samples = reinterpret_cast<const std::uint32_t*>(at);
+                wanted = 4 * RunIndex::samples(n_distinct_);
+                break;
+            case SectionKind::kRunRanks:
+                runs_.row_ranks = reinterpret_cast<const std::uint32_t*>(at);
+                wanted = 4 * RunIndex::ranks(n_rows_);
+                break;
+            case SectionKind::kBitOrder:
+                order = reinterpret_cast<const std::uint16_t*>(at);
+                wanted = std::uint64_t{2} * n_bits_;
                 break;
             case SectionKind::kRows:
                 rows_ = reinterpret_cast<const std::uint64_t*>(at);
@@ -148,7 +172,10 @@ void Segment::attach_sections() {
         if (section.size != wanted) throw DamagedSegment("a section has the wrong size");
     }
     bool complete = (ids32_ == nullptr) != (ids64_ == nullptr);
-    complete = complete && (n_distinct_ == n_rows_ || runs_ != nullptr);
+    const bool run_bits = runs_.bits != nullptr;
+    complete =
+        complete && run_bits == (runs_.run_samples != nullptr) && run_bits == (runs_.row_ranks != nullptr);
+    complete = complete && (n_distinct_ == n_rows_ || !runs_.trivial());
     // Every table of a segment has the same form, and residue form needs table 0 as its code store.
     const bool residues = rows_ == nullptr;
     complete = complete && (!residues || (!tables_.empty() && tables_[0].layout.start == 0 && n_bits_ <= 64));
@@ -158,39 +185,34 @@ void Segment::attach_sections() {
         complete = complete && residues == (table.positions == nullptr);
     }
     if (!complete) throw DamagedSegment("sections are missing or do not belong together");
-}
-
-// Values read from a mapped file are clamped: a file that was altered after its checksums were compared
-// may give a wrong answer, but never a read outside the image.
-Segment::Run Segment::run_at(std::uint32_t position) const {
-    if (runs_ == nullptr) return {position, position + 1};
-    const std::uint32_t last = std::min(runs_[position + 1], n_rows_);
-    return {std::min(runs_[position], last), last};
+    if (order == nullptr) return;
+    try {
+        order_ = BitOrder::from(order, n_bits_);
+    } catch (const std::invalid_argument& error) {
+        throw DamagedSegment(error.what());
+    }
 }
 
 void Segment::code_at(std::uint32_t position, std::uint64_t* words) const {
+    std::array<std::uint64_t, kMaxWords> internal;
+    internal_code_at(position, internal.data());
+    order_.to_external(internal.data(), words);
+}
+
+void Segment::internal_code_at(std::uint32_t position, std::uint64_t* words) const {
     if (!residue_form()) {
         std::memcpy(words, rows_ + std::size_t{position} * n_words(), std::size_t{8} * n_words());
         return;
     }
     const Table& table = tables_[0];
-    const auto cells = static_cast<std::uint32_t>(table.n_cells());
-    const std::uint32_t* after = std::upper_bound(table.directory, table.directory + cells, position);
-    const auto cell = static_cast<std::uint64_t>(std::max<std::ptrdiff_t>(after - table.directory, 1) - 1);
-    const unsigned planes = table.layout.planes;
-    const std::uint8_t* byte = table.blocks + std::size_t{position / kBlockEntries} * planes * kBlockEntries +
-                               position % kBlockEntries;
-    std::uint64_t code = cell << (64 - table.layout.directory_bits);
-    for (unsigned i = 0; i < planes; ++i) {
-        const std::uint64_t residue = std::uint64_t{byte[std::size_t{i} * kBlockEntries]} << (56 - 8 * i);
-        code |= residue >> table.layout.directory_bits;
-    }
-    words[0] = code;
+    walk_codes(table.layout, table.directory, table.blocks, position, position + 1,
+               [&](std::uint64_t code, std::uint32_t) { words[0] = code; });
 }
 
 void Segment::verify() const {
+    const unsigned threads = std::max(std::thread::hardware_concurrency(), 1U);
     for (const Section& section : sections_) {
-        if (crc32c(image_.data() + section.offset, section.size) != section.checksum) {
+        if (crc32c_parallel(image_.data() + section.offset, section.size, threads) != section.checksum) {
             throw DamagedSegment("checksum of section kind " +
                                  std::to_string(static_cast<std::uint32_t>(section.kind)) + ", table " +
                                  std::to_string(section.table) + " differs");
@@ -213,11 +235,7 @@ void Segment::verify_structure() const {
             require(last < n_distinct_, "positions");
         }
     }
-    if (runs_ != nullptr) {
-        const std::uint32_t* end = runs_ + n_distinct_;
-        const bool ascend = std::adjacent_find(runs_, end + 1, std::greater_equal<>()) == end + 1;
-        require(runs_[0] == 0 && *end == n_rows_ && ascend, "runs");
-    }
+    require(runs_.consistent(), "runs");
     if (block_cells_ != nullptr) {
         const std::uint32_t* end = block_cells_ + blocks_for(n_distinct_);
         require(std::is_sorted(block_cells_, end) && *(end - 1) < tables_[0].n_cells(), "block cells");

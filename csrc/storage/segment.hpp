@@ -7,8 +7,13 @@
 #include <string>
 #include <vector>
 
+#include "codes.hpp"
+#include "storage/bit_order.hpp"
+#include "storage/format.hpp"
 #include "storage/image.hpp"
 #include "storage/layout.hpp"
+#include "storage/runs.hpp"
+#include "storage/table_entries.hpp"
 
 namespace hashnet {
 
@@ -17,20 +22,6 @@ class DamagedSegment : public std::runtime_error {
   public:
     using std::runtime_error::runtime_error;
 };
-
-enum class SectionKind : std::uint32_t {
-    kIds32 = 1,       // n_rows ids, in the order of table 0, ascending within equal codes
-    kIds64 = 2,       // the same, where some id does not fit 32 bits
-    kRuns = 3,        // n_distinct + 1 starts into the ids; absent where all codes are distinct
-    kRows = 4,        // n_distinct codes as words, ascending; signature form only
-    kDirectory = 5,   // 2^directory_bits + 1 positions: where each cell begins
-    kBlocks = 6,      // residues in blocks of 32, by byte plane
-    kPositions = 7,   // the row of each entry; signature form only
-    kBlockCells = 8,  // the cell of each block's first entry; table 0, residue form only
-};
-
-/// Substring distances for which a segment knows the mean number of candidates.
-inline constexpr unsigned kKnownDistances = 3;
 
 /// One table of a segment: views into the image.
 struct Table {
@@ -57,6 +48,11 @@ class Segment {
 
     unsigned n_bits() const { return n_bits_; }
     unsigned n_words() const { return (n_bits_ + 63) / 64; }
+    /// The dimension of every bit of the codes inside: rows(), tables() and queries of them have this order.
+    const BitOrder& order() const { return order_; }
+    void to_internal(const std::uint64_t* words, std::uint64_t* internal) const {
+        order_.to_internal(words, internal);
+    }
     std::uint32_t n_rows() const { return n_rows_; }
     std::uint32_t n_distinct() const { return n_distinct_; }
     std::size_t size() const { return image_.size(); }
@@ -64,28 +60,45 @@ class Segment {
     std::uint32_t checksum() const { return checksum_; }
 
     bool residue_form() const { return rows_ == nullptr; }
-    bool has_runs() const { return runs_ != nullptr; }
+    bool has_runs() const { return !runs_.trivial(); }
     const std::vector<Table>& tables() const { return tables_; }
     /// Null in residue form.
     const std::uint64_t* rows() const { return rows_; }
     /// Null in signature form.
     const std::uint32_t* block_cells() const { return block_cells_; }
 
-    /// Rows [first, last) carry the code at `position`.
-    struct Run {
-        std::uint32_t first;
-        std::uint32_t last;
-    };
-    Run run_at(std::uint32_t position) const;
-    /// Where run_at begins to read; only with has_runs().
-    const void* run_address(std::uint32_t position) const { return runs_ + position; }
+    /// The rows that carry the code at `position`, which must be below n_distinct.
+    Run run_at(std::uint32_t position) const { return runs_.at(position); }
+    /// What run_at() reads first, for prefetching; null where it reads nothing.
+    const void* run_address(std::uint32_t position) const { return runs_.address(position); }
     const void* id_address(std::uint32_t row) const {
         return ids32_ != nullptr ? static_cast<const void*>(ids32_ + row) : ids64_ + row;
     }
     std::int64_t id_at(std::uint32_t row) const { return ids32_ != nullptr ? ids32_[row] : ids64_[row]; }
 
-    /// The code at a position of table 0, as words. `position` must be below n_distinct.
+    /// The code at a position of table 0, as words in external order. `position` must be below n_distinct.
     void code_at(std::uint32_t position, std::uint64_t* words) const;
+    /// The same in internal order.
+    void internal_code_at(std::uint32_t position, std::uint64_t* words) const;
+
+    /// Calls `visit(words, position)` for positions [first, last), ascending; words in external order.
+    template <class Visit>
+    void each_code(std::uint32_t first, std::uint32_t last, Visit&& visit) const {
+        std::array<std::uint64_t, kMaxWords> external{};
+        if (residue_form()) {
+            const Table& table = tables_[0];
+            walk_codes(table.layout, table.directory, table.blocks, first, last,
+                       [&](std::uint64_t code, std::uint32_t position) {
+                           order_.to_external(&code, external.data());
+                           visit(external.data(), position);
+                       });
+            return;
+        }
+        for (std::uint32_t position = first; position < last; ++position) {
+            order_.to_external(rows_ + std::size_t{position} * n_words(), external.data());
+            visit(external.data(), position);
+        }
+    }
 
     /// Compares every section with its checksum, and the sections with each other; throws DamagedSegment.
     void verify() const;
@@ -111,7 +124,8 @@ class Segment {
     std::vector<Table> tables_;
     const std::uint32_t* ids32_ = nullptr;
     const std::int64_t* ids64_ = nullptr;
-    const std::uint32_t* runs_ = nullptr;
+    RunIndex runs_;
+    BitOrder order_;
     const std::uint64_t* rows_ = nullptr;
     const std::uint32_t* block_cells_ = nullptr;
 };

@@ -12,6 +12,7 @@ import typer
 from hashnet.cli import guard
 from hashnet.cli.add import add
 from hashnet.cli.build import build
+from hashnet.cli.check import check
 from hashnet.cli.crosscheck import crosscheck
 from hashnet.cli.demo import demo
 from hashnet.cli.encode import encode
@@ -74,19 +75,25 @@ app.command(
 app.command(epilog=examples("hashnet encode --model model --data photos/ --output codes --workers 2"))(
     guarded(encode, resume="run the same command again to go on; what is written is kept")
 )
-app.command(epilog=examples("hashnet build codes --output photos.hnx --shards 2"))(
-    guarded(build, resume="no index was left behind; run the same command again")
-)
-app.command(epilog=examples("hashnet add photos.hnx codes2"))(
+app.command(
+    epilog=examples(
+        "hashnet build codes --output photos.hnx --shards 2",
+        "hashnet build codes.u8bin --output big.hnx --memory 8G",
+        "hashnet build codes.bin --n-bits 64 --output big.hnx",
+    )
+)(guarded(build, resume="no index was left behind; run the same command again"))
+app.command(epilog=examples("hashnet add photos.hnx codes2", "hashnet add big.hnx more.u8bin"))(
     guarded(add, resume="run `hashnet info` to see what was added")
 )
 app.command(
     epilog=examples(
         "hashnet search photos.hnx --image cat.jpg --model model --k 10",
         "hashnet search photos.hnx --queries queries.npy --radius 4 --json",
+        "hashnet search photos.hnx --queries queries.npy --radius 8 --count",
     )
 )(guarded(search))
 app.command(epilog=examples("hashnet info photos.hnx", "hashnet info model --json"))(guarded(info))
+app.command(epilog=examples("hashnet check photos.hnx"))(guarded(check))
 app.command(epilog=examples("hashnet evaluate --model model --data photos/ --at 1000 --report page.html"))(
     guarded(evaluate)
 )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hashnet.cli.options import JsonOption
+
+if TYPE_CHECKING:
+    from hashnet.index import IndexStats
 
 
 def info(
@@ -55,10 +58,21 @@ def describe_index(path: Path) -> dict[str, Any]:
             "segments": stats.n_segments,
             "bytes": directory_bytes(path),
             "bytes a code": stats.bytes_per_code,
+            **_layout_facts(stats),
             "kernels": stats.simd,
             "fingerprint": stats.fingerprint,
             **index.metadata,
         }
+
+
+def _layout_facts(stats: IndexStats) -> dict[str, Any]:
+    """Return how segments are laid out; those that are laid out alike count once."""
+    layouts = list(dict.fromkeys((one.bits_reordered, one.substring_bits) for one in stats.layouts))
+    return {
+        "tables": [len(substrings) for _, substrings in layouts],
+        "substring bits": [list(substrings) for _, substrings in layouts],
+        "bit order": ["selected" if reordered else "as given" for reordered, _ in layouts],
+    }
 
 
 def describe_store(path: Path) -> dict[str, Any]:

@@ -32,11 +32,25 @@ ModelOption = Annotated[
     Path, typer.Option("--model", metavar="MODEL", help="Model directory that hashnet train wrote.")
 ]
 IndexArgument = Annotated[Path, typer.Argument(metavar="INDEX", help="Index directory, like photos.hnx.")]
-CodesArgument = Annotated[
-    Path, typer.Argument(metavar="CODES", help="Code store: the directory that hashnet encode wrote.")
+SourceArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="CODES",
+        help="Code store (the directory that hashnet encode wrote), or a file of packed codes: .npy, .u8bin, "
+        "or .bin and .raw with --n-bits.",
+    ),
+]
+NBitsOption = Annotated[
+    int | None, typer.Option("--n-bits", help="Bits of a code, for files without a header.")
+]
+MemoryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--memory", metavar="SIZE", help="Working memory beside the index, like 512M or 4G; default 4G."
+    ),
 ]
 ThreadsOption = Annotated[
-    int | None, typer.Option("--threads", min=1, help="Search threads; default: all cores.")
+    int | None, typer.Option("--threads", min=1, help="Threads of the engine; default: all cores.")
 ]
 
 

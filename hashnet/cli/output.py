@@ -49,7 +49,10 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 
 
 def as_text(value: Any) -> str:
-    """Return a value as people read it: thousands grouped, four significant decimals, - for nothing."""
+    """Return a value as people read it: thousands grouped, four significant decimals, - for nothing.
+
+    Items of a list are parted by commas, those of a list within it joined by plus signs.
+    """
     if value is None:
         return "-"
     if isinstance(value, bool | np.bool_):
@@ -59,6 +62,10 @@ def as_text(value: Any) -> str:
     if isinstance(value, float | np.floating):
         number = float(value)
         return f"{number:.4g}" if abs(number) < 1e4 else f"{number:,.0f}"
+    if isinstance(value, list | tuple):
+        return ", ".join(
+            "+".join(map(as_text, one)) if isinstance(one, list) else as_text(one) for one in value
+        )
     return str(value)
 
 

@@ -42,6 +42,13 @@ def search(
         ),
     ] = None,
     image_root: ImageRootOption = None,
+    count: Annotated[
+        bool, typer.Option("--count", help="With --radius: only how many codes there are, not which.")
+    ] = False,
+    preload: Annotated[
+        bool,
+        typer.Option("--preload", help="Read the index into memory first; pays with thousands of queries."),
+    ] = False,
     threads: ThreadsOption = None,
     json: JsonOption = False,
     progress: ProgressOption = "auto",
@@ -57,8 +64,10 @@ def search(
         raise ValueError("give either --queries Q.npy (packed codes) or --image FILE with --model MODEL")
     if image and model is None:
         raise ValueError("--image needs --model MODEL, the model that the index was encoded with")
+    if count and (radius is None or k is not None or html is not None):
+        raise ValueError("--count needs --radius R, and goes neither with --k nor with --html")
     watched = make_progress(progress)
-    with open_index(index) as opened:
+    with open_index(index, preload=preload) as opened:
         if queries is not None:
             asked, names = load_queries(queries), None
         else:
@@ -67,6 +76,11 @@ def search(
         if k is None and radius is None:
             k = min(10, len(opened))
         watched.start("search", len(asked))
+        if count and radius is not None:
+            counts = opened.count_radius(asked, radius, threads=threads)
+            watched.finish()
+            _print_counts(index, counts.tolist(), names, radius=radius, n_bits=opened.n_bits, json=json)
+            return
         answers = answer(opened, asked, k=k, radius=radius, threads=threads)
         watched.advance(len(asked))
         watched.finish()
@@ -102,3 +116,16 @@ def search(
             print_table(["rank", "distance", "id", "key"], rows)
     if page is not None:
         typer.echo(f"pictures: {page}")
+
+
+def _print_counts(
+    index: Path, counts: list[int], names: list[str] | None, *, radius: int, n_bits: int, json: bool
+) -> None:
+    from hashnet.cli.output import print_json
+
+    if json:
+        answers = [{"query": names[q] if names else q, "count": n} for q, n in enumerate(counts)]
+        print_json({"index": index, "n_bits": n_bits, "k": None, "radius": radius, "answers": answers})
+        return
+    for q, n in enumerate(counts):
+        typer.echo(f"query {names[q] if names else q}: {n:,} codes")

@@ -9,6 +9,12 @@ import numpy as np
 
 from hashnet.codes import Ids
 
+DEFAULT_MEMORY = 4 << 30
+# Less would leave the partitions of a large build with a few rows each.
+LEAST_MEMORY = 64 << 20
+
+_PIECE = 1 << 20
+
 
 def check_k(k: object, n: int, *, pad: bool) -> int:
     """Return ``k`` if 1 <= k <= n (or any k >= 1 with ``pad``), else raise TypeError or ValueError."""
@@ -47,6 +53,27 @@ def check_threads(threads: int | None, n_queries: int | None = None) -> int:
     return threads
 
 
+def check_memory(memory: int | None) -> int:
+    """Return ``memory`` in bytes, by default DEFAULT_MEMORY."""
+    if memory is None:
+        return DEFAULT_MEMORY
+    if isinstance(memory, bool) or not isinstance(memory, int):
+        raise TypeError(f"memory must be an int (bytes), got {type(memory).__name__}")
+    if memory < LEAST_MEMORY:
+        raise ValueError(f"memory must be at least {LEAST_MEMORY} bytes (64 MiB), got {memory}")
+    # More than the address space is as good as all of it.
+    return min(memory, 1 << 48)
+
+
+def ascends(ids: Ids) -> bool:
+    """Return whether each id is larger than the one before; works in bounded memory."""
+    for begin in range(0, len(ids) - 1, _PIECE):
+        piece = ids[begin : begin + _PIECE + 1]
+        if not (piece[1:] > piece[:-1]).all():
+            return False
+    return True
+
+
 def check_new_ids(ids: Ids, held: Sequence[tuple[int, int, Callable[[], Ids]]]) -> None:
     """Refuse ids that occur twice or are held already; nearly free where ids ascend.
 
@@ -54,9 +81,9 @@ def check_new_ids(ids: Ids, held: Sequence[tuple[int, int, Callable[[], Ids]]]) 
     """
     if not len(ids):
         return
-    if not (np.diff(ids) > 0).all():
+    if not ascends(ids):
         ordered = np.sort(ids)
-        twice = ordered[:-1][np.diff(ordered) == 0]
+        twice = ordered[:-1][ordered[1:] == ordered[:-1]]
         if len(twice):
             raise ValueError(f"ids must be distinct, got {int(twice[0])} more than once")
     low, high = int(ids.min()), int(ids.max())

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hashnet import _core
-from hashnet.codes import Codes, Ids, check_codes, check_ids, check_n_bits
+from hashnet.codes import Codes, Ids, check_codes, check_n_bits
 from hashnet.errors import DamagedError, FingerprintError, ReadOnlyError
-from hashnet.files import write_atomically
-from hashnet.index.arguments import check_k, check_new_ids, check_radius, check_threads
-from hashnet.index.keys import KeyTable, check_keys, checked_bytes, read_keys, to_parquet
-from hashnet.index.manifest import FileEntry, Manifest, SegmentEntry
-from hashnet.index.report import IndexStats, Plan, describe_segment_plan
+from hashnet.index.arguments import check_k, check_memory, check_radius, check_threads
+from hashnet.index.building import NewRows, SegmentBuilder
+from hashnet.index.keys import KeyTable, checked_bytes, read_keys
+from hashnet.index.layout import DEFAULT_LAYOUT, LayoutOptions
+from hashnet.index.manifest import Manifest, SegmentEntry
+from hashnet.index.opening import Opening, open_segment
+from hashnet.index.report import IndexStats, Plan, describe_segment_plan, describe_stats
 from hashnet.index.store import Store
+from hashnet.progress import NO_PROGRESS, Progress
 from hashnet.results import Balls, Neighbors
 
 Mode = Literal["r", "w"]
-Memory = Literal["map", "copy"]
+
+_MAPPED = Opening()
 
 
 class Index:
@@ -37,12 +43,12 @@ class Index:
         manifest: Manifest,
         *,
         store: Store | None,
-        memory: Memory = "map",
+        opening: Opening = _MAPPED,
         part: Sequence[int] | slice | None = None,
     ) -> None:
         """Not for users: see ``create``, ``in_memory`` and ``open_index``."""
         self._store = store
-        self._memory = memory
+        self._opening = opening
         self._part = part
         self._manifest = manifest
         self._entries: tuple[SegmentEntry, ...] = ()
@@ -59,22 +65,30 @@ class Index:
         n_bits: int,
         fingerprint: str | None = None,
         metadata: dict[str, str] | None = None,
+        layout: LayoutOptions = DEFAULT_LAYOUT,
     ) -> Self:
         """Create an index directory and open it for writing.
 
         ``fingerprint`` names the code space (a model's ``fingerprint``); codes of another are refused.
-        Raises FileExistsError where ``path`` is an index already or not empty.
+        ``layout`` is kept, for every later ``add``. Raises FileExistsError where ``path`` is an index already
+        or not empty, and ValueError for a layout that codes of ``n_bits`` cannot have.
         """
         store = Store(Path(path))
         manifest = Manifest(
-            n_bits=check_n_bits(n_bits), fingerprint=fingerprint, metadata=dict(metadata or {})
+            n_bits=check_n_bits(n_bits),
+            fingerprint=fingerprint,
+            metadata=dict(metadata or {}),
+            layout=layout.check(n_bits),
         )
         return cls(store.create(manifest), store=store)
 
     @classmethod
-    def in_memory(cls, *, n_bits: int, fingerprint: str | None = None) -> Self:
-        """Return an empty index that lives in memory only."""
-        return cls(Manifest(n_bits=check_n_bits(n_bits), fingerprint=fingerprint), store=None)
+    def in_memory(
+        cls, *, n_bits: int, fingerprint: str | None = None, layout: LayoutOptions = DEFAULT_LAYOUT
+    ) -> Self:
+        """Return an empty index that lives in memory only; ``layout`` as in ``create``."""
+        n_bits = check_n_bits(n_bits)
+        return cls(Manifest(n_bits=n_bits, fingerprint=fingerprint, layout=layout.check(n_bits)), store=None)
 
     @property
     def n_bits(self) -> int:
@@ -110,55 +124,57 @@ class Index:
         keys: Sequence[str] | None = None,
         fingerprint: str | None = None,
         threads: int | None = None,
+        memory: int | None = None,
+        progress: Progress = NO_PROGRESS,
     ) -> None:
         """Add codes ``(n, n_bits / 8)`` as a new segment; all of them or, if it raises, none.
 
-        ``ids`` are distinct int64 >= 0 that the index does not hold yet; by default row numbers, counted on
-        from the largest id so far. ``keys`` are names of the rows, kept beside them. What a directory has
-        taken is durable when the call returns. Needs about 60 bytes of working memory a code.
+        ``codes`` may be mapped from a file (``open_codes``) and are not copied. ``ids`` are distinct
+        int64 >= 0 that the index does not hold yet; by default row numbers, counted on from the largest id
+        so far, which take no memory. ``keys`` are names of the rows, kept beside them. What a directory has
+        taken is durable when the call returns.
+
+        Building works in ``memory`` bytes (default 4 GiB, at least 64 MiB) beside the segment itself, on all
+        cores or ``threads``; ``progress`` is told of its stages. An exception from ``progress``, or Ctrl-C,
+        ends it within a moment like any other error.
         """
         self._check_open()
         self._check_writable()
         check_codes(codes, self.n_bits)
         self._check_fingerprint(fingerprint, adopt=not len(self))
-        n = len(codes)
-        first = 1 + max((entry.max_id for entry in self._entries), default=-1)
-        ids = np.arange(first, first + n, dtype=np.int64) if ids is None else check_ids(ids, n)
-        if keys is not None:
-            check_keys(keys, n)
-        check_new_ids(ids, [(e.min_id, e.max_id, self._segments[e.file.name].row_ids) for e in self._entries])
-        if n == 0:
+        rows = NewRows.checked(
+            codes,
+            ids,
+            keys,
+            held=[(e.min_id, e.max_id, self._segments[e.file.name].row_ids) for e in self._entries],
+        )
+        builder = SegmentBuilder(
+            store=self._store,
+            layout=self._manifest.layout,
+            threads=check_threads(threads),
+            memory=check_memory(memory),
+            progress=progress,
+        )
+        if not len(codes):
             return
-        entries = list(self._entries)
-        built: dict[str, _core.Segment] = {}
-        key_tables: dict[str, KeyTable] = {}
         try:
-            for begin in range(0, n, _core.MAX_SEGMENT_ROWS):
-                rows = slice(begin, begin + _core.MAX_SEGMENT_ROWS)
-                part_keys = None if keys is None else keys[rows]
-                number = self._manifest.next_segment + len(built)
-                entry, segment, table = self._build(
-                    number, codes[rows], ids[rows], part_keys, check_threads(threads)
-                )
-                entries.append(entry)
-                built[entry.file.name] = segment
-                if table is not None:
-                    key_tables[entry.file.name] = table
-            manifest = Manifest(
-                n_bits=self.n_bits,
+            built = builder.build(rows, self._manifest.next_segment)
+            manifest = replace(
+                self._manifest,
                 fingerprint=self.fingerprint if fingerprint is None else fingerprint,
-                metadata=self._manifest.metadata,
                 generation=self._manifest.generation + 1,
                 next_segment=self._manifest.next_segment + len(built),
-                segments=tuple(entries),
+                segments=(*self._entries, *(one.entry for one in built)),
             )
             if self._store is not None:
                 self._store.commit(manifest)
         except BaseException:
             self._recover()
             raise
-        self._segments.update(built)
-        self._keys.update(key_tables)
+        for one in built:
+            self._segments[one.entry.file.name] = one.segment
+            if one.keys is not None:
+                self._keys[one.entry.file.name] = one.keys
         self._show(manifest)
 
     def search(
@@ -197,6 +213,24 @@ class Index:
         radius = check_radius(radius, self.n_bits)
         return Balls(*self._searcher.search_radius(queries, radius, check_threads(threads, len(queries))))
 
+    def count_radius(
+        self,
+        queries: Codes,
+        radius: int,
+        *,
+        threads: int | None = None,
+        fingerprint: str | None = None,
+    ) -> NDArray[np.int64]:
+        """Return how many codes lie within ``radius`` (inclusive) of each query, int64 ``(nq,)``.
+
+        These are the sizes of the balls of ``search_radius``, without their memory.
+        """
+        self._check_open()
+        check_codes(queries, self.n_bits, name="queries")
+        self._check_fingerprint(fingerprint, what="queries")
+        radius = check_radius(radius, self.n_bits)
+        return self._searcher.count_radius(queries, radius, check_threads(threads, len(queries)))
+
     def explain(self, query: Codes, *, radius: int | None = None, k: int | None = None) -> Plan:
         """Run one query, ``(n_bits / 8,)`` or ``(1, n_bits / 8)``, and tell its plan and what it cost."""
         self._check_open()
@@ -208,9 +242,9 @@ class Index:
         if (radius is None) == (k is None):
             raise ValueError(f"explain needs either radius or k, got radius={radius} and k={k}")
         if radius is not None:
-            reports = self._searcher.explain(query, 0, check_radius(radius, self.n_bits))
+            reports = self._searcher.explain(query, 0, check_radius(radius, self.n_bits), "auto")
         else:
-            reports = self._searcher.explain(query, check_k(k, len(self), pad=False), 0)
+            reports = self._searcher.explain(query, check_k(k, len(self), pad=False), 0, "auto")
         plans = []
         for number, (entry, report) in enumerate(zip(self._entries, reports, strict=True)):
             tables = self._segments[entry.file.name].tables
@@ -245,21 +279,9 @@ class Index:
         return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
 
     def stats(self) -> IndexStats:
-        """Return counts and sizes."""
+        """Return counts, sizes and the layout."""
         segments = [self._segments[entry.file.name] for entry in self._entries]
-        size = sum(segment.size for segment in segments)
-        return IndexStats(
-            n_bits=self.n_bits,
-            n_codes=len(self),
-            n_distinct=sum(segment.n_distinct for segment in segments),
-            generation=self._manifest.generation,
-            segment_sizes=tuple(segment.n_rows for segment in segments),
-            segment_bytes=size,
-            bytes_per_code=size / len(self) if len(self) else 0.0,
-            tables=tuple(len(segment.tables) for segment in segments),
-            fingerprint=self.fingerprint,
-            simd=_core.simd(),
-        )
+        return describe_stats(self._manifest, segments)
 
     def check(self) -> None:
         """Compare every byte of the segments and keys with its checksum; raises DamagedError."""
@@ -282,7 +304,7 @@ class Index:
         manifest = self._store.read()
         if manifest.generation == self._manifest.generation:
             return False
-        self._load(manifest, verify=True)
+        self._load(manifest)
         return True
 
     def close(self) -> None:
@@ -303,11 +325,20 @@ class Index:
     ) -> None:
         self.close()
 
-    def _load(self, manifest: Manifest, *, verify: bool) -> None:
+    def _load(self, manifest: Manifest, *, verify: bool | None = None) -> None:
         """Open the segments of ``manifest``; nothing changes if one cannot be opened."""
         entries = manifest.part(self._part)
+        if verify is None:
+            verify = self._opening.verifies(entries)
         opened = {
-            entry.file.name: self._segments.get(entry.file.name) or self._open(entry, verify=verify)
+            entry.file.name: self._segments.get(entry.file.name)
+            or open_segment(
+                self._where(entry),
+                entry,
+                n_bits=self.n_bits,
+                preload=self._opening.preload,
+                verify=verify,
+            )
             for entry in entries
         }
         self._segments = opened
@@ -317,50 +348,6 @@ class Index:
         self._manifest = manifest
         self._entries = manifest.part(self._part)
         self._searcher = _core.Searcher([self._segments[entry.file.name] for entry in self._entries])
-
-    def _open(self, entry: SegmentEntry, *, verify: bool) -> _core.Segment:
-        path = self._where(entry)
-        try:
-            segment = _core.Segment.open(str(path), copy=self._memory == "copy", verify=verify)
-        except FileNotFoundError as error:
-            raise DamagedError(path, "the file is missing") from error
-        except _core.DamagedSegmentError as error:
-            raise DamagedError(path, str(error)) from error
-        got = (segment.n_bits, segment.size, segment.checksum, segment.n_rows, segment.n_distinct)
-        wanted = (self.n_bits, entry.file.size, entry.file.checksum, entry.n_rows, entry.n_distinct)
-        if got != wanted:
-            raise DamagedError(path, "it is a segment, but not the one that the manifest lists")
-        return segment
-
-    def _build(
-        self, number: int, codes: Codes, ids: Ids, keys: Sequence[str] | None, threads: int
-    ) -> tuple[SegmentEntry, _core.Segment, KeyTable | None]:
-        """Build one segment, durable but not committed where the index is a directory."""
-        name = f"{number:06d}.seg"
-        table = None if keys is None else KeyTable.of(ids, keys)
-        key_entry = None
-        if self._store is None:
-            segment = _core.Segment.build(codes, ids, "", threads)
-            if table is not None:
-                key_entry = FileEntry(f"{number:06d}.keys.parquet", 0, 0)
-        else:
-            path = self._store.segments / name
-            # No file of this number is committed; one that exists is left over from a failed add.
-            path.unlink(missing_ok=True)
-            segment = _core.Segment.build(codes, ids, str(path), threads)
-            if table is not None:
-                data = to_parquet(table)
-                key_entry = FileEntry(f"{number:06d}.keys.parquet", len(data), _core.crc32c(data))
-                write_atomically(self._store.segments / key_entry.name, data)
-        entry = SegmentEntry(
-            file=FileEntry(name, segment.size, segment.checksum),
-            n_rows=segment.n_rows,
-            n_distinct=segment.n_distinct,
-            min_id=int(ids.min()),
-            max_id=int(ids.max()),
-            keys=key_entry,
-        )
-        return entry, segment, table
 
     def _recover(self) -> None:
         """After an add that failed: back to what is committed, which may be the add all the same."""
@@ -406,22 +393,26 @@ def open_index(
     path: str | Path,
     mode: Mode = "r",
     *,
-    memory: Memory = "map",
-    verify: bool = True,
+    preload: bool = False,
+    verify: bool | None = None,
     segments: Sequence[int] | slice | None = None,
 ) -> Index:
     """Open an index directory.
 
     ``mode="r"`` gives a snapshot that later commits do not change (``refresh()`` sees them), ``"w"`` the one
-    writer. ``memory="map"`` maps the segment files, ``"copy"`` reads them into memory on huge pages, which
-    answers faster. ``verify=False`` skips comparing all bytes with their checksums, which reads every file
-    once; headers are always checked, and ``check()`` can do the rest later. ``segments`` takes a part of
-    the index, by position, for a shard. Raises FileNotFoundError, DamagedError or LockedError.
+    writer. Segment files are mapped, which takes milliseconds at any size, and the system reads what queries
+    touch; ``preload=True`` reads them whole into memory of the process, on huge pages, which answers faster
+    from the first query on. What is added later is mapped either way.
+
+    Headers and geometry are always checked. With ``verify=True`` all bytes are compared with their checksums,
+    which reads every file once, with ``verify=False`` none. By default they are compared if the segments
+    together have at most 1 GiB or are preloaded; larger mapped ones are not, and ``check()`` or `hashnet
+    check` does it later. ``segments`` takes a part of the index, by position, for a shard. Raises
+    FileNotFoundError, DamagedError or LockedError.
     """
     if mode not in ("r", "w"):
         raise ValueError(f"mode must be 'r' or 'w', got {mode!r}")
-    if memory not in ("map", "copy"):
-        raise ValueError(f"memory must be 'map' or 'copy', got {memory!r}")
+    opening = Opening(preload=preload, verify=verify)
     if segments is not None and mode == "w":
         raise ValueError("segments= opens a part of an index, for reading only; leave it out with mode='w'")
     store = Store(Path(path))
@@ -437,8 +428,8 @@ def open_index(
             store.lock()
             manifest = store.read()
             store.remove_leftovers(manifest)
-        index = Index(manifest, store=store, memory=memory, part=segments)
-        index._load(manifest, verify=verify)
+        index = Index(manifest, store=store, opening=opening, part=segments)
+        index._load(manifest)
     except BaseException:
         store.unlock()
         raise

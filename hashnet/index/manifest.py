@@ -12,6 +12,7 @@ from typing import Any
 from hashnet import _core
 from hashnet.codes import check_n_bits
 from hashnet.errors import DamagedError
+from hashnet.index.layout import DEFAULT_LAYOUT, LayoutOptions
 
 FORMAT = "hashnet-index"
 VERSION = 1
@@ -57,7 +58,10 @@ class SegmentEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """One committed state of an index. ``tombstones`` lists files of deleted ids; none are written yet."""
+    """One committed state of an index. ``tombstones`` lists files of deleted ids; none are written yet.
+
+    ``layout`` is what later segments are built with; manifests of older versions lack it.
+    """
 
     n_bits: int
     fingerprint: str | None = None
@@ -66,6 +70,7 @@ class Manifest:
     next_segment: int = 0
     segments: tuple[SegmentEntry, ...] = ()
     tombstones: tuple[FileEntry, ...] = ()
+    layout: LayoutOptions = DEFAULT_LAYOUT
 
     @property
     def n_rows(self) -> int:
@@ -102,14 +107,16 @@ def parse_manifest(data: bytes, path: Path) -> Manifest:
         if stored != _checksum(body):
             raise ValueError("checksum differs")
         segments = tuple(_segment(entry) for entry in body["segments"])
+        n_bits = check_n_bits(body["n_bits"])
         manifest = Manifest(
-            n_bits=check_n_bits(body["n_bits"]),
+            n_bits=n_bits,
             fingerprint=body["fingerprint"],
             metadata=dict(body["metadata"]),
             generation=body["generation"],
             next_segment=body["next_segment"],
             segments=segments,
             tombstones=tuple(FileEntry(**entry) for entry in body["tombstones"]),
+            layout=LayoutOptions(**body.get("layout", {})).check(n_bits),
         )
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise DamagedError(path, str(error)) from error

@@ -4,10 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from hashnet import _core
+import numpy as np
+
+from hashnet import _core
+from hashnet.index.layout import LayoutOptions
+from hashnet.index.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class SegmentLayout:
+    """How one segment lies in memory; the lists have an item for each table.
+
+    In residue form an entry is the ``residue_bytes`` that its directory cell does not imply; otherwise these
+    are a signature, and codes lie beside the tables as rows. ``bits_reordered`` tells that substrings are
+    made of bits that were chosen from a sample, not of neighbouring ones.
+    """
+
+    residue_form: bool
+    bits_reordered: bool
+    substring_bits: tuple[int, ...]
+    directory_bits: tuple[int, ...]
+    residue_bytes: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -15,7 +34,8 @@ class IndexStats:
     """Counts and sizes of an index as opened.
 
     ``n_distinct`` counts distinct codes within each segment. ``segment_bytes`` is what the segments take,
-    in memory or as a map, everything included; ``tables`` is the number of substrings of each segment.
+    in memory or as a map, everything included; ``tables`` is the number of substrings of each segment, and
+    ``layouts`` tells more of each. ``options`` are what later segments will be built with.
     """
 
     n_bits: int
@@ -26,6 +46,8 @@ class IndexStats:
     segment_bytes: int
     bytes_per_code: float
     tables: tuple[int, ...]
+    layouts: tuple[SegmentLayout, ...]
+    options: LayoutOptions
     fingerprint: str | None
     simd: str
 
@@ -83,6 +105,37 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """Return the plan as a JSON object."""
         return {**asdict(self), "time_us": self.time_us}
+
+
+def describe_stats(manifest: Manifest, segments: Sequence[_core.Segment]) -> IndexStats:
+    """Return the figures of ``segments``, all or some of those of ``manifest``."""
+    n_codes = sum(segment.n_rows for segment in segments)
+    size = sum(segment.size for segment in segments)
+    return IndexStats(
+        n_bits=manifest.n_bits,
+        n_codes=n_codes,
+        n_distinct=sum(segment.n_distinct for segment in segments),
+        generation=manifest.generation,
+        segment_sizes=tuple(segment.n_rows for segment in segments),
+        segment_bytes=size,
+        bytes_per_code=size / n_codes if n_codes else 0.0,
+        tables=tuple(len(segment.tables) for segment in segments),
+        layouts=tuple(_describe_layout(segment) for segment in segments),
+        options=manifest.layout,
+        fingerprint=manifest.fingerprint,
+        simd=_core.simd(),
+    )
+
+
+def _describe_layout(segment: _core.Segment) -> SegmentLayout:
+    tables, order = segment.tables, segment.bit_order
+    return SegmentLayout(
+        residue_form=segment.residue_form,
+        bits_reordered=order is not None and not np.array_equal(order, np.arange(segment.n_bits)),
+        substring_bits=tuple(table["substring_bits"] for table in tables),
+        directory_bits=tuple(table["directory_bits"] for table in tables),
+        residue_bytes=tuple(table["residue_bytes"] for table in tables),
+    )
 
 
 def describe_segment_plan(

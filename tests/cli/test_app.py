@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ["demo", "train", "encode", "build", "add", "search", "info", "evaluate", "crosscheck"]
+COMMANDS = ["demo", "train", "encode", "build", "add", "search", "info", "check", "evaluate", "crosscheck"]
 
 
 def hashnet(*args, **options):

@@ -51,7 +51,7 @@ def test_as_many_segments_are_built_as_shards_are_wanted(codes, tmp_path, run):
 
 def test_an_interrupted_build_leaves_nothing(codes, tmp_path):
     with pytest.raises(Stop):
-        build_index(CodeStore.open(codes), tmp_path / "a.hnx", segments=2, progress=StopsAfter(100))
+        build_index(CodeStore.open(codes), tmp_path / "a.hnx", segments=2, progress=StopsAfter(300))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -26,6 +26,9 @@ class Figures:
         (12345.6, "12,346"),
         (np.int64(1000), "1,000"),
         (Path("a/b"), "a/b"),
+        ([3, 1], "3, 1"),
+        ([[21, 21, 22], [32]], "21+21+22, 32"),
+        ([], ""),
     ],
 )
 def test_values_are_written_as_people_read_them(value, text):

@@ -42,6 +42,30 @@ def test_a_ball_is_that_of_a_scan(index, codes, queries, run):
     assert got == [ids.tolist() for _, ids in wanted]
 
 
+def test_counts_are_the_sizes_of_the_balls(index, queries, run):
+    asked = ("search", index, "--queries", queries, "--radius", 5)
+    balls = run.json(*asked)["answers"]
+    counts = run.json(*asked, "--count")
+    assert (counts["radius"], counts["n_bits"], counts["k"]) == (5, 32, None)
+    assert counts["answers"] == [{"query": ball["query"], "count": len(ball["neighbors"])} for ball in balls]
+
+
+def test_a_count_is_a_line(index, queries, run):
+    lines = run("search", index, "--queries", queries, "--radius", 32, "--count").stdout.splitlines()
+    assert lines == [f"query {q}: 200 codes" for q in range(5)]
+
+
+def test_an_image_is_counted_under_its_name_and_without_a_page(index, picture, tiny_model, run, tmp_path):
+    result = run("search", index, "--image", picture, "--model", tiny_model, "--radius", 32, "--count")
+    assert result.stdout == f"query {picture}: 200 codes\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_preloaded_index_answers_alike(index, queries, run):
+    asked = ("search", index, "--queries", queries, "--k", 20)
+    assert run.json(*asked, "--preload") == run.json(*asked)
+
+
 def test_every_neighbour_has_its_key(index, queries, run):
     found = run.json("search", index, "--queries", queries, "--k", 50)
     assert all(

@@ -25,6 +25,9 @@ def place(tmp_path, tiny_model, codes, index, queries, picture, monkeypatch):
     (tmp_path / "cut.png").write_bytes(picture.read_bytes()[:60])
     (tmp_path / "text.txt").write_text("nothing here\n")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "some.bin").write_bytes(bytes(41))
+    (tmp_path / "nothing.raw").touch()
+    (tmp_path / "cut.u8bin").write_bytes(b"\x02\0\0\0\x08\0\0\0" + bytes(15))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -41,9 +44,42 @@ CASES = [
     ("build codes --output b.hnx --shards 201", 2, "201 shards for 200 codes"),
     ("build a.hnx --output b.hnx", 2, "no complete code store"),
     ("build codes", 2, "--output"),
+    ("build text.txt --output b.hnx", 2, "a code file ends in .npy, .u8bin, .bin or .raw"),
+    ("build absent.npy --output b.hnx", 2, "absent.npy does not exist"),
+    ("build floats.npy --output b.hnx", 2, "floats.npy must hold uint8 (packed bits), got float32"),
+    ("build flat.npy --output b.hnx", 2, "flat.npy must have shape (n, n_bits / 8), got (4,)"),
+    ("build cut.npy --output b.hnx", 3, "cut.npy is damaged"),
+    ("build cut.u8bin --output b.hnx", 3, "cut.u8bin is damaged"),
+    ("build nothing.raw --n-bits 64 --output b.hnx", 2, "nothing.raw is empty"),
+    ("build some.bin --output b.hnx", 2, "give n_bits (--n-bits)"),
+    ("build some.bin --n-bits 64 --output b.hnx", 2, "whole codes of 8 bytes for n_bits=64, got 41 bytes"),
+    ("build some.bin --n-bits 12 --output b.hnx", 2, "n_bits must be a multiple of 8, got 12"),
+    ("build q.npy --n-bits 64 --output b.hnx", 2, "holds codes of 32 bits, but n_bits=64 was given"),
+    ("build codes --n-bits 32 --output b.hnx", 2, "--n-bits is for code files"),
+    ("build q.npy --output a.hnx", 2, "a.hnx exists already"),
+    ("build q.npy --output b.hnx --shards 6", 2, "6 shards for 5 codes"),
+    ("build q.npy --output b.hnx --memory much", 2, "--memory must be an amount of memory like 512M"),
+    (
+        "build q.npy --output b.hnx --memory 1M",
+        2,
+        "memory must be at least 67108864 bytes (64 MiB), got 1048576",
+    ),
+    ("build q.npy --output b.hnx --tables 0", 2, "--tables"),
+    ("build q.npy --output b.hnx --tables 17", 2, "tables must be from 2 to 16 for n_bits=32, got 17"),
+    ("build q.npy --output b.hnx --directory-bits 29", 2, "directory_bits must be from 1 to 28"),
+    (
+        "build q.npy --output b.hnx --tables 2 --directory-bits 15",
+        2,
+        "from 16 to 28 for n_bits=32 and 2 tables",
+    ),
+    ("build q.npy --output b.hnx --threads 0", 2, "--threads"),
     # add
     ("add absent.hnx codes", 2, "absent.hnx"),
     ("add a.hnx absent", 2, "absent holds no complete code store"),
+    ("add a.hnx wide.npy", 2, "codes must have shape (n, 4) for n_bits=32, got (2, 5)"),
+    ("add a.hnx cut.u8bin", 3, "cut.u8bin is damaged"),
+    ("add a.hnx some.bin", 2, "give n_bits (--n-bits)"),
+    ("add a.hnx q.npy --memory 4X", 2, "--memory must be an amount of memory"),
     ("add a.hnx codes", 2, "200 of 200 images are in a.hnx already"),
     # search
     ("search a.hnx", 2, "give either --queries"),
@@ -66,6 +102,13 @@ CASES = [
     ("search a.hnx --image five.png --model empty", 2, "empty is not a model directory"),
     ("search absent.hnx --queries q.npy", 2, "absent.hnx"),
     ("search a.hnx --queries q.npy --threads 0", 2, "--threads"),
+    ("search a.hnx --queries q.npy --count", 2, "--count needs --radius R"),
+    ("search a.hnx --queries q.npy --count --k 3", 2, "--count needs --radius R"),
+    ("search a.hnx --queries q.npy --count --radius 2 --html a.html", 2, "--count needs --radius R"),
+    ("search a.hnx --queries q.npy --count --radius 33", 2, "radius must be from 0 to n_bits=32"),
+    # check
+    ("check absent.hnx", 2, "absent.hnx"),
+    ("check codes", 2, "codes is not a hashnet index"),
     # encode
     ("encode --model empty --data digits --output c", 2, "empty is not a model directory"),
     ("encode --model model --data absent --output c", 2, "absent does not exist"),
@@ -120,9 +163,10 @@ def test_a_damaged_segment_is_exit_code_3(run, place):
     content = bytearray(segment.read_bytes())
     content[len(content) // 2] ^= 1
     segment.write_bytes(content)
-    result = run("search", "a.hnx", "--queries", "q.npy")
-    assert result.exit_code == 3
-    assert segment.name in result.stderr
+    for line in (("search", "a.hnx", "--queries", "q.npy"), ("check", "a.hnx")):
+        result = run(*line)
+        assert result.exit_code == 3
+        assert segment.name in result.stderr
 
 
 def test_damaged_weights_are_exit_code_3(run, place):

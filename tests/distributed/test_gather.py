@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hashnet.distributed.gather import Answer, check_complete, gather_balls, gather_neighbors
+from hashnet.distributed.gather import Answer, check_complete, gather_balls, gather_counts, gather_neighbors
 
 from hashnet.errors import IncompleteError
 from hashnet.results import Balls, Neighbors
@@ -25,6 +25,16 @@ def test_no_shard_gives_padding_only():
 
 def test_no_shard_gives_empty_balls():
     assert gather_balls([], n_queries=2).offsets.tolist() == [0, 0, 0]
+
+
+def test_counts_of_shards_are_summed():
+    parts = [np.array([1, 0], dtype=np.int64), np.array([4, 2], dtype=np.int64)]
+    assert gather_counts(parts, n_queries=2).tolist() == [5, 2]
+
+
+def test_no_shard_counts_nothing():
+    counts = gather_counts([], n_queries=2)
+    assert (counts.dtype, counts.tolist()) == (np.int64, [0, 0])
 
 
 def test_balls_of_shards_are_sorted_within_each_query():

@@ -67,6 +67,11 @@ def test_balls_are_those_of_one_index(sharded, one, data, radius):
     assert_same(sharded.search_radius(data[2], radius), one.search_radius(data[2], radius))
 
 
+@pytest.mark.parametrize("radius", [0, 3, 8, N_BITS])
+def test_counts_are_those_of_one_index(sharded, one, data, radius):
+    assert_same([sharded.count_radius(data[2], radius)], [one.count_radius(data[2], radius)])
+
+
 def test_k_nearest_are_those_of_the_scan(sharded, data):
     codes, ids, queries = data
     assert_same(sharded.search(queries, 50), oracle.search(queries, codes, ids, 50))
@@ -111,6 +116,9 @@ def test_keys_come_from_whichever_shard_has_them(sharded, one, data):
         lambda index: index.search_radius(np.zeros((1, 4), dtype=np.uint8), N_BITS + 1),
         lambda index: index.search_radius(np.zeros((1, 4), dtype=np.uint8), "2"),
         lambda index: index.search_radius(np.zeros((1, 5), dtype=np.uint8), 2),
+        lambda index: index.count_radius(np.zeros((1, 5), dtype=np.uint8), 2),
+        lambda index: index.count_radius(np.zeros((1, 4), dtype=np.uint8), N_BITS + 1),
+        lambda index: index.count_radius(np.zeros((1, 4), dtype=np.uint8), 1, fingerprint="sha256:other"),
         lambda index: index.search(np.zeros((1, 4), dtype=np.uint8), 1, fingerprint="sha256:other"),
         lambda index: index.search_radius(np.zeros((1, 4), dtype=np.uint8), 1, fingerprint="sha256:other"),
     ],
@@ -177,6 +185,16 @@ class TestADeadShard:
     def test_fails_a_ball(self, wounded, data):
         with pytest.raises(IncompleteError, match=r"shards \[1\] did not answer"):
             wounded.search_radius(data[2], 5)
+
+    def test_fails_a_count(self, wounded, data):
+        with pytest.raises(IncompleteError, match=r"shards \[1\] did not answer"):
+            wounded.count_radius(data[2], 5)
+
+    def test_is_left_out_of_a_partial_count(self, wounded, data):
+        answer = wounded.count_radius(data[2], N_BITS, partial=True)
+        assert (answer.complete, answer.missing) == (False, (1,))
+        alive = sum(wounded.shard_sizes) - wounded.shard_sizes[1]
+        assert answer.result.tolist() == [alive] * len(data[2])
 
     def test_is_named_by_a_partial_answer(self, wounded, data):
         answer = wounded.search(data[2], 5, partial=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import hashnet
-from hashnet.index.arguments import check_new_ids
+from hashnet.index.arguments import ascends, check_new_ids
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,8 @@ def test_wrong_queries_and_codes_are_refused(index, codes, error, message):
         index.search(codes, 1)
     with pytest.raises(error, match=message):
         index.search_radius(codes, 1)
+    with pytest.raises(error, match=message):
+        index.count_radius(codes, 1)
     with pytest.raises(error, match=message):
         index.add(codes)
     assert len(index) == 10
@@ -69,6 +71,8 @@ def test_wrong_k_is_refused(index, k, error, message):
 def test_wrong_radius_is_refused(index, radius, error, message):
     with pytest.raises(error, match=message):
         index.search_radius(GOOD, radius)
+    with pytest.raises(error, match=message):
+        index.count_radius(GOOD, radius)
 
 
 @pytest.mark.parametrize(
@@ -120,8 +124,10 @@ def test_wrong_threads_are_refused(index):
 def test_wrong_modes_are_refused(tmp_path):
     with pytest.raises(ValueError, match="mode must be 'r' or 'w', got 'a'"):
         hashnet.open_index(tmp_path, mode="a")
-    with pytest.raises(ValueError, match="memory must be"):
-        hashnet.open_index(tmp_path, memory="gpu")
+    with pytest.raises(TypeError, match="preload must be a bool, got str"):
+        hashnet.open_index(tmp_path, preload="gpu")
+    with pytest.raises(TypeError, match="verify must be a bool or None, got str"):
+        hashnet.open_index(tmp_path, verify="all")
 
 
 def test_a_closed_index_says_so():
@@ -132,6 +138,7 @@ def test_a_closed_index_says_so():
     for ask in (
         lambda: index.search(GOOD, 1),
         lambda: index.search_radius(GOOD, 1),
+        lambda: index.count_radius(GOOD, 1),
         lambda: index.explain(GOOD[0], k=1),
         lambda: index.add(GOOD),
         index.export,
@@ -141,6 +148,46 @@ def test_a_closed_index_says_so():
     ):
         with pytest.raises(ValueError, match="the index is closed"):
             ask()
+
+
+@pytest.mark.parametrize(
+    ("memory", "error", "message"),
+    [
+        (0, ValueError, r"at least 67108864 bytes \(64 MiB\), got 0"),
+        (-(2**30), ValueError, "got -1073741824"),
+        (2.5e9, TypeError, r"memory must be an int \(bytes\), got float"),
+        ("4G", TypeError, "got str"),
+        (True, TypeError, "got bool"),
+    ],
+)
+def test_wrong_memory_is_refused(index, memory, error, message):
+    with pytest.raises(error, match=message):
+        index.add(GOOD, memory=memory)
+    assert len(index) == 10
+
+
+def test_ids_that_would_leave_int64_are_refused():
+    index = hashnet.Index.in_memory(n_bits=64)
+    index.add(GOOD[:1], ids=np.array([2**63 - 2]))
+    with pytest.raises(ValueError, match="2 ids counted on from 9223372036854775807 would reach"):
+        index.add(GOOD)
+    index.add(GOOD[:1], ids=np.array([2**63 - 1]))
+    assert sorted(index.ids().tolist()) == [2**63 - 2, 2**63 - 1]
+
+
+def test_ids_that_occur_twice_far_apart_are_found():
+    ids = np.arange(3_000_000)
+    ids[2_500_000] = 1_048_576
+    with pytest.raises(ValueError, match="distinct, got 1048576"):
+        check_new_ids(ids, [])
+
+
+@pytest.mark.parametrize("at", [1, 1_048_575, 1_048_576, 1_048_577, 2_999_999])
+def test_a_step_down_is_seen_wherever_it_is(at):
+    ids = np.arange(3_000_000)
+    assert ascends(ids)
+    ids[at] = ids[at - 1]
+    assert not ascends(ids)
 
 
 def test_an_id_that_occurs_twice_is_named():

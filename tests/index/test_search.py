@@ -74,6 +74,9 @@ def test_any_index_equals_the_oracle(n_bits, kind, n, n_segments, threads, seed,
         index.search_radius(queries, radius, threads=threads),
         oracle.search_radius(queries, codes, ids, radius),
     )
+    counts = index.count_radius(queries, radius, threads=threads)
+    assert (counts.dtype, counts.shape) == (np.int64, (4,))
+    assert np.array_equal(counts, np.diff(index.search_radius(queries, radius, threads=threads).offsets))
     distances, found = oracle.search(queries, codes, ids, k)
     neighbors = index.search(queries, k, threads=threads)
     assert np.array_equal(neighbors.distances, distances)
@@ -111,6 +114,17 @@ def test_probing_finds_what_a_scan_finds_at_a_size_where_it_is_planned(kind):
     for k in (1, 10, 1000):
         expected = _core.scan_search(codes, queries, k, 1)
         assert all(np.array_equal(a, b) for a, b in zip(index.search(queries, k), expected, strict=True))
+
+
+@pytest.mark.parametrize("radius", [0, 4, 12, 30, 64])
+def test_counts_are_the_sizes_of_the_balls_where_they_are_large(radius):
+    rng = np.random.default_rng(11)
+    codes = np.concatenate([make_codes(kind, 50_000, 64, rng) for kind in ("clustered", "repeated")])
+    index = build(codes, np.arange(len(codes)), 2)
+    queries = make_queries(codes, 16, rng)
+    assert np.array_equal(
+        index.count_radius(queries, radius), np.diff(index.search_radius(queries, radius).offsets)
+    )
 
 
 def test_long_codes_are_found_by_probing_too():
@@ -162,12 +176,14 @@ def test_no_queries_give_an_answer_without_rows():
     nothing = np.empty((0, 8), dtype=np.uint8)
     assert index.search(nothing, 2).ids.shape == (0, 2)
     assert index.search_radius(nothing, 2).offsets.tolist() == [0]
+    assert index.count_radius(nothing, 2).shape == (0,)
 
 
 def test_an_empty_index_has_empty_balls():
     index = hashnet.Index.in_memory(n_bits=64)
     balls = index.search_radius(np.zeros((2, 8), dtype=np.uint8), 64)
     assert balls.offsets.tolist() == [0, 0, 0]
+    assert index.count_radius(np.zeros((2, 8), dtype=np.uint8), 64).tolist() == [0, 0]
 
 
 def test_explain_counts_what_happened():
@@ -194,7 +210,7 @@ def test_every_instruction_set_gives_the_same_answers(simd, tmp_path):
     script = (
         "import sys, numpy as np, hashnet; from hashnet import _core\n"
         "rng = np.random.default_rng(0)\n"
-        "for n_bits in (24, 64, 128, 256):\n"
+        "for n_bits in (24, 48, 64, 128, 192, 256, 1024):\n"
         "    codes = rng.integers(0, 4, (20000, n_bits // 8), dtype=np.uint8)\n"
         "    index = hashnet.Index.in_memory(n_bits=n_bits); index.add(codes)\n"
         "    q = codes[:50]\n"
@@ -231,6 +247,24 @@ def test_the_engine_itself_refuses_no_threads():
     for scan in (_core.scan_search, _core.scan_radius):
         with pytest.raises(ValueError, match="threads must be at least 1, got 0"):
             scan(codes, codes, 1, 0)
+
+
+@pytest.mark.parametrize("ask", ["search", "search_radius", "count_radius"])
+def test_a_long_search_can_be_interrupted(ask):
+    script = (
+        "import os, signal, threading, time, numpy as np, hashnet\n"
+        "codes = np.random.default_rng(0).integers(0, 256, (100_000, 8), dtype=np.uint8)\n"
+        "index = hashnet.Index.in_memory(n_bits=64); index.add(codes)\n"
+        "queries = np.concatenate([codes] * 4)\n"
+        "threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "began = time.monotonic()\n"
+        "try:\n"
+        f"    index.{ask}(queries, 12, threads=1)\n"
+        "except KeyboardInterrupt:\n"
+        "    print(time.monotonic() - began)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 10
 
 
 def test_other_python_threads_run_while_the_engine_searches():

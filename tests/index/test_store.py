@@ -34,9 +34,9 @@ def snapshot(path):
     return {file.relative_to(path): file.read_bytes() for file in path.rglob("*") if file.is_file()}
 
 
-@pytest.mark.parametrize("memory", ["map", "copy"])
-def test_an_opened_index_answers_like_one_in_memory(path, codes, memory):
-    index = hashnet.open_index(path, memory=memory)
+@pytest.mark.parametrize("preload", [False, True])
+def test_an_opened_index_answers_like_one_in_memory(path, codes, preload):
+    index = hashnet.open_index(path, preload=preload)
     other = hashnet.Index.in_memory(n_bits=64)
     other.add(codes)
     assert len(index) == 3000
@@ -151,6 +151,8 @@ def test_codes_of_another_fingerprint_are_refused(tmp_path, codes):
             index.search(codes[:1], 1, fingerprint="sha256:b")
         with pytest.raises(FingerprintError):
             index.search_radius(codes[:1], 1, fingerprint="sha256:b")
+        with pytest.raises(FingerprintError):
+            index.count_radius(codes[:1], 1, fingerprint="sha256:b")
         assert len(index) == len(codes)
 
 
@@ -181,7 +183,7 @@ def test_wrong_ids_change_nothing(path, codes, ids, message):
 def test_an_add_that_fails_at_any_step_changes_nothing(path, codes, monkeypatch):
     before = snapshot(path)
     with hashnet.open_index(path, mode="w") as index:
-        for step in ("hashnet.index.index.write_atomically", "hashnet.index.store.write_atomically"):
+        for step in ("hashnet.index.building.write_atomically", "hashnet.index.store.write_atomically"):
             with monkeypatch.context() as patch:
 
                 def full(*_: object) -> None:
@@ -244,6 +246,32 @@ def test_damage_that_opening_was_told_not_to_look_for_is_found_by_check(path):
     index = hashnet.open_index(path, verify=False)
     with pytest.raises(DamagedError, match="checksum of section"):
         index.check()
+
+
+@pytest.fixture
+def damaged_and_large(path, monkeypatch):
+    """An index with a wrong byte, in a world where 10 kB are a lot."""
+    monkeypatch.setattr("hashnet.index.opening.VERIFY_UP_TO", 10_000)
+    damage(path / "segments" / "000000.seg", 5000)
+    return path
+
+
+def test_a_large_index_is_opened_without_reading_it_all(damaged_and_large):
+    with hashnet.open_index(damaged_and_large) as index, pytest.raises(DamagedError, match="checksum"):
+        index.check()
+
+
+@pytest.mark.parametrize("how", [{"preload": True}, {"verify": True}])
+def test_what_is_read_anyway_is_checked(damaged_and_large, how):
+    with pytest.raises(DamagedError, match=r"000000\.seg is damaged"):
+        hashnet.open_index(damaged_and_large, **how)
+
+
+def test_a_large_file_that_is_cut_off_is_found_all_the_same(damaged_and_large):
+    file = damaged_and_large / "segments" / "000001.seg"
+    file.write_bytes(file.read_bytes()[:-64])
+    with pytest.raises(DamagedError, match=r"000001\.seg"):
+        hashnet.open_index(damaged_and_large)
 
 
 @pytest.mark.parametrize("n_bits", [64, 256])
@@ -330,7 +358,7 @@ def test_a_file_with_correct_checksums_that_contradicts_itself_is_refused(path):
     header = struct.Struct("<8sIIQQQIII12s")
     fields = list(header.unpack_from(data))
     n_tables, n_sections = fields[6], fields[7]
-    sections_at = 64 + 32 * n_tables
+    sections_at = 64 + 48 * n_tables
     for i in range(n_sections):
         at = sections_at + 32 * i
         kind, _, offset, size = struct.unpack_from("<IIQQ", data, at)

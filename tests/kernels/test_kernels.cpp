@@ -12,6 +12,7 @@
 
 #include "codes.hpp"
 #include "kernels/dispatch.hpp"
+#include "kernels/find.hpp"
 #include "kernels/labelled.hpp"
 #include "kernels/residue.hpp"
 #include "kernels/rows.hpp"
@@ -139,6 +140,25 @@ void test_rows(Random& random) {
     }
 }
 
+void test_find(Random& random) {
+    const auto planes = static_cast<unsigned>(random.from(0, kMaxPlanes));
+    const auto n = static_cast<std::uint32_t>(random.from(1, 20) * kBlockEntries);
+    // Bytes of few values, so that many entries begin alike.
+    std::vector<std::uint8_t> blocks(std::size_t{n} * planes);
+    for (std::uint8_t& byte : blocks) byte = static_cast<std::uint8_t>(random.from(0, 2));
+    std::uint64_t residue = 0;
+    for (unsigned i = 0; i < planes; ++i) {
+        residue |= static_cast<std::uint64_t>(random.from(0, 2)) << (56 - 8 * i);
+    }
+    const auto begin = static_cast<std::uint32_t>(random.from(0, n));
+    const auto end = static_cast<std::uint32_t>(random.from(begin, n));
+    const std::uint32_t expected = find_residue(Simd::kScalar)(blocks.data(), planes, residue, begin, end);
+    for (const Simd simd : others()) {
+        const std::uint32_t found = find_residue(simd)(blocks.data(), planes, residue, begin, end);
+        expect(found == expected, "find", simd, "another position", planes, end - begin);
+    }
+}
+
 void test_labelled(Random& random) {
     LabelledRun run{};
     run.n = static_cast<std::size_t>(random.from(0, 100));
@@ -201,6 +221,7 @@ int main(int argc, char** argv) {
         test_scalar(random);
         test_residues(random);
         test_rows(random);
+        test_find(random);
         test_labelled(random);
     }
     std::printf("%ld rounds, seed %llu, compared with scalar:", rounds,

@@ -13,9 +13,19 @@ N = 20_000
 
 
 def build(codes: Codes, *, select_bits: bool = True) -> _core.Segment:
-    """Return a segment in memory whose ids are row numbers."""
+    """Return a segment in memory of 16-bit substrings whose ids are row numbers."""
+    tables = codes.shape[1] // 2
     return _core.Segment.build(
-        codes, None, 0, "", 1, memory=0, tables=4, directory_bits=0, select_bits=select_bits, progress=None
+        codes,
+        None,
+        0,
+        "",
+        1,
+        memory=0,
+        tables=tables,
+        directory_bits=0,
+        select_bits=select_bits,
+        progress=None,
     )
 
 
