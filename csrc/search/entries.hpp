@@ -34,6 +34,17 @@ inline Bucket bucket_of(const Segment& segment, const Table& table, std::uint32_
     return {std::min(cell[0], end), end};
 }
 
+/// The cell of an entry among the 2^below cells from `first` on that together are its bucket. Without a
+/// branch that depends on the entry: halves the cells until one is left.
+inline std::uint32_t cell_of(const Table& table, std::uint32_t first, unsigned below,
+                             std::uint32_t position) {
+    std::uint32_t cell = first;
+    for (std::uint32_t step = (1U << below) >> 1; step != 0; step >>= 1) {
+        cell += table.directory[cell + step] <= position ? step : 0;
+    }
+    return cell;
+}
+
 inline std::size_t block_bytes(const Table& table) {
     return std::size_t{table.layout.planes} * kBlockEntries;
 }

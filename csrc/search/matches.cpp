@@ -104,7 +104,8 @@ std::uint32_t SegmentSearch::position_of(std::uint64_t code) const {
     const std::uint32_t end = std::min(cell[1], segment_->n_distinct());
     const std::uint32_t begin = std::min(cell[0], end);
     const std::uint32_t found =
-        find_residue_(table.blocks, table.layout.planes, code << table.layout.directory_bits, begin, end);
+        find_residue_(table.blocks, table.layout.planes,
+                      code << (table.layout.directory_bits - table.layout.repeated), begin, end);
     // Only where bytes were altered after they were verified.
     return std::min(found, segment_->n_distinct() - 1);
 }

@@ -148,21 +148,23 @@ void SegmentSearch::compare(const Probe& probe) {
     }
 }
 
-// The kernel did not see the directory bits below the substring; they are implied by the cell.
+// Of the directory bits below the substring the kernel saw those that residues repeat; the others are implied
+// by the cell of the entry.
 HASHNET_POPCNT_CLONES void SegmentSearch::verify_residues(Query& query, const Probe& probe, std::size_t n) {
     const Table& table = segment_->tables()[probe.table];
+    const TableLayout& layout = table.layout;
     const Facet& facet = query.facets[probe.table];
-    const unsigned below = table.layout.directory_bits - table.layout.substring_bits;
-    cap_by_survivors(*query.bound, survivors_.data(), n, probe.e + below);
-    std::uint32_t cell = probe.key << below;
-    const std::uint32_t last_cell = cell + (1U << below) - 1;
+    const unsigned below = layout.directory_bits - layout.substring_bits;
+    const std::uint32_t unseen = ((1U << below) - 1) & ~((1U << layout.repeated) - 1);
+    cap_by_survivors(*query.bound, survivors_.data(), n, probe.e + below - layout.repeated);
+    const std::uint32_t first_cell = probe.key << below;
     query.counters->verified += n;
     for (std::size_t i = 0; i < n; ++i) {
         const Survivor& survivor = survivors_[i];
-        if (probe.e + survivor.distance > query.bound->value()) continue;
-        while (cell < last_cell && table.directory[cell + 1] <= survivor.position) ++cell;
-        const unsigned low = popcount((cell ^ facet.address) & ((1U << below) - 1));
-        const unsigned distance = probe.e + low + survivor.distance;
+        unsigned distance = probe.e + survivor.distance;
+        if (distance > query.bound->value()) continue;
+        const std::uint32_t cell = cell_of(table, first_cell, below, survivor.position);
+        distance += popcount((cell ^ facet.address) & unseen);
         if (distance > query.bound->value()) continue;
         const std::uint64_t code = code_from(table, cell, survivor.position);
         const std::uint64_t difference = code ^ query.words[0];
@@ -219,8 +221,9 @@ HASHNET_POPCNT_CLONES std::uint16_t SegmentSearch::first_met(const Query& query,
 std::uint64_t SegmentSearch::code_from(const Table& table, std::uint64_t address,
                                        std::uint32_t position) const {
     const unsigned n_bits = segment_->n_bits();
-    const std::uint64_t rotated = address << (64 - table.layout.directory_bits) |
-                                  residue_at(table, position) >> table.layout.directory_bits;
+    const std::uint64_t residue = residue_at(table, position) << table.layout.repeated;
+    const std::uint64_t rotated =
+        address << (64 - table.layout.directory_bits) | residue >> table.layout.directory_bits;
     return rotate(rotated, n_bits, n_bits - table.layout.start);
 }
 

@@ -104,7 +104,8 @@ HASHNET_POPCNT_CLONES void SegmentSearch::scan_residues(const Scan& one, std::ui
     // Codes are sorted, so the addresses in a block share their leading bits; the query's distance
     // there is a lower bound for all of them, and often rules the block out unread.
     std::array<std::int8_t, kChunkBlocks> bounds;
-    block_bounds_(cells, count, facet.address, static_cast<int>(limit), bounds.data());
+    const std::uint32_t unseen = ~std::uint32_t{0} << table.layout.repeated;
+    block_bounds_(cells, count, facet.address, unseen, static_cast<int>(limit), bounds.data());
     const std::size_t passed = filter_residues_(table.blocks, table.layout.planes, facet.nibbles, begin,
                                                 begin + n, bounds.data(), 1, survivors_.data());
     if (passed == 0) return;
@@ -128,6 +129,8 @@ HASHNET_POPCNT_CLONES std::size_t SegmentSearch::measure_survivors(const Scan& o
     const Table& table = segment_->tables()[0];
     const auto last_cell = static_cast<std::uint32_t>(table.n_cells() - 1);
     const std::uint32_t address = one.query->facets[0].address;
+    // Residues repeat the other bits.
+    const std::uint32_t unseen = ~std::uint32_t{0} << table.layout.repeated;
     const unsigned limit = std::min(one.query->bound->value(), one.guess);
     std::uint32_t cell = 0;
     std::uint32_t block = kNotLocated;
@@ -139,7 +142,7 @@ HASHNET_POPCNT_CLONES std::size_t SegmentSearch::measure_survivors(const Scan& o
             cell = std::min(segment_->block_cells()[block], last_cell);
         }
         while (cell < last_cell && table.directory[cell + 1] <= survivor.position) ++cell;
-        const unsigned distance = popcount(cell ^ address) + survivor.distance;
+        const unsigned distance = popcount((cell ^ address) & unseen) + survivor.distance;
         if (distance > limit || static_cast<int>(distance) <= one.beyond) continue;
         cells_of_survivors_[kept] = cell;
         survivors_[kept++] = {survivor.position, distance};

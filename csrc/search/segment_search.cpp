@@ -82,9 +82,9 @@ void SegmentSearch::prepare(Query& query, const std::uint64_t* words) const {
                  (std::size_t{facet.key} << (layout.directory_bits - layout.substring_bits)));
         facet.address = static_cast<std::uint32_t>(
             ring_bits_at(query.words.data(), n_bits, layout.start, layout.directory_bits));
-        const unsigned stored = std::min(8 * layout.planes, n_bits - layout.directory_bits);
-        const std::uint64_t residue =
-            ring_bits_at(query.words.data(), n_bits, layout.start + layout.directory_bits, stored);
+        const unsigned first = layout.directory_bits - layout.repeated;
+        const unsigned stored = std::min(8 * layout.planes, n_bits - first);
+        const std::uint64_t residue = ring_bits_at(query.words.data(), n_bits, layout.start + first, stored);
         facet.nibbles.set(stored == 0 ? 0 : residue << (64 - stored), layout.planes);
         if (segment_->residue_form()) {
             facet.mask = (~std::uint64_t{0} << (64 - layout.substring_bits)) >> layout.start;

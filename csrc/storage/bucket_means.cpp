@@ -11,8 +11,10 @@ namespace {
 
 constexpr std::size_t kSample = 256;
 constexpr unsigned kEnumerated = 2;
-// Distances beyond: this many buckets a code. Their sizes differ less than those nearer by.
-constexpr unsigned kDrawn = 192;
+// Distances beyond: this many buckets a code, drawn anew every so many codes. Small segments are built
+// often, and should not spend their time here.
+constexpr unsigned kDrawn = 64;
+constexpr std::size_t kCodesOfADraw = 8;
 
 /// Xorshift (Marsaglia, J. Stat. Softw. 2003); the same numbers in every build.
 class Draws {
@@ -68,8 +70,8 @@ std::array<float, kKnownDistances> bucket_means(const TableLayout& layout, const
         double buckets = 0;
         std::vector<std::uint64_t> masks = masks_of(layout.substring_bits, e, kDrawn, draws);
         for (std::size_t i = 0; i < sample; ++i) {
-            // Every code has masks of its own, so that no bit is favoured.
-            if (i > 0 && e > kEnumerated) masks = masks_of(layout.substring_bits, e, kDrawn, draws);
+            if (i > 0 && i % kCodesOfADraw == 0 && e > kEnumerated)
+                masks = masks_of(layout.substring_bits, e, kDrawn, draws);
             const std::uint64_t own = bits_at(codes + i * n_words, layout.start, layout.substring_bits);
             for (const std::uint64_t mask : masks) {
                 const std::uint32_t* cell = directory + ((own ^ mask) << below);

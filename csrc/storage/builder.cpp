@@ -60,6 +60,7 @@ class Builder {
                                context_.threads, progress_);
         const IdFacts id_facts = look_at_ids(ids_, codes_.n, context_);
         layout_ = choose_layout(codes_.n_bits, sample_.n_distinct, options_.layout);
+        progress_.begin("choosing bits", 1);
         order_ = options_.select_bits
                      ? choose_bit_order(sample_.codes.data(), sample_.n_codes, codes_.n_bits, layout_)
                      : BitOrder::identity(codes_.n_bits);

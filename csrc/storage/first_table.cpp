@@ -91,7 +91,9 @@ class FirstTable {
         }
         context_.progress.begin("sorting rows", 2 * n);
         gather_repeated(ranges, counts, apart);
-        for (const Slice& slice : cut_slices(counts, apart, plan.slice_items)) {
+        const std::vector<Slice> slices = cut_slices(counts, apart, plan.slice_items);
+        context_.working_memory(largest(slices) * sizeof(KeyedRow));
+        for (const Slice& slice : slices) {
             SortedSlice<KeyedRow> sorted(context_, slice, counts, apart);
             sorted.fetch(keys_, ranges, apart);
             fill_slice(slice, sorted, ranges, apart);

@@ -114,6 +114,7 @@ void build_from(BuildContext& context, const Source& source, const LaterTable& t
                     [&](std::size_t range, std::uint32_t from) { positions[next[range]++] = from; });
     }
     const std::vector<Slice> slices = cut_slices(counts, apart, plan.slice_items);
+    context.working_memory(largest(slices) * sizeof(Item));
     for (const Slice& slice : slices) {
         SortedSlice<Item> sorted(context, slice, counts, apart);
         sorted.fetch(source, ranges, apart);

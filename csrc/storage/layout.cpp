@@ -71,8 +71,12 @@ unsigned checked_directory_bits(unsigned n_bits, unsigned substring_bits, unsign
     return directory_bits;
 }
 
-// Directory bits beyond the substring shorten every residue; take them while that pays for the cells.
+// Directory bits beyond the substring shorten every residue; many codes take them while that pays for the
+// cells. Few codes do not: the kernel does not see those bits, so that more entries pass it which are not
+// near.
 unsigned choose_directory_bits(unsigned n_bits, unsigned substring_bits, std::uint64_t n) {
+    constexpr std::uint64_t kBytesMatter = std::uint64_t{1} << 22;
+    if (n < kBytesMatter) return substring_bits;
     unsigned best = substring_bits;
     double least = 0;
     for (unsigned d = substring_bits; d <= std::min({substring_bits + 7, n_bits, kMaxDirectoryBits}); ++d) {
@@ -86,6 +90,12 @@ unsigned choose_directory_bits(unsigned n_bits, unsigned substring_bits, std::ui
 }
 
 }  // namespace
+
+unsigned repeated_bits(const TableLayout& table, unsigned n_bits) {
+    const unsigned room = 8 * table.planes;
+    const unsigned rest = n_bits - table.directory_bits;
+    return room <= rest ? 0 : std::min(room - rest, table.directory_bits - table.substring_bits);
+}
 
 Layout choose_layout(unsigned n_bits, std::uint64_t n_distinct, const LayoutOptions& options) {
     const double log2_n = std::log2(static_cast<double>(std::max<std::uint64_t>(n_distinct, 1)));
@@ -114,6 +124,7 @@ Layout choose_layout(unsigned n_bits, std::uint64_t n_distinct, const LayoutOpti
             table.directory_bits = table.substring_bits;
             table.planes = kSignatureBytes;
         }
+        table.repeated = repeated_bits(table, n_bits);
         start += table.substring_bits;
         layout.tables.push_back(table);
     }

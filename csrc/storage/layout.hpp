@@ -14,7 +14,14 @@ struct TableLayout {
     unsigned substring_bits = 0;
     unsigned directory_bits = 0;
     unsigned planes = 0;
+    /// Where whole bytes leave room, a residue begins with so many bits that the directory implies already,
+    /// the last of them, as far as they do not belong to the substring: its distance is then nearer to the
+    /// code's.
+    unsigned repeated = 0;
 };
+
+/// The value of TableLayout::repeated that the others imply for codes of `n_bits`.
+unsigned repeated_bits(const TableLayout& table, unsigned n_bits);
 
 struct Layout {
     /// Residue form: directory and residue together are the whole code, and table 0 is the code store.

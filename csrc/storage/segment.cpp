@@ -99,7 +99,8 @@ Segment::Segment(Image image, Verify verify_what) : image_(std::move(image)) {
         if (!sane(record, n_bits_, residues))
             throw damaged("impossible layout of table " + std::to_string(j));
         Table table;
-        table.layout = {record.start, record.substring_bits, record.directory_bits, record.planes};
+        table.layout = {record.start, record.substring_bits, record.directory_bits, record.planes, 0};
+        table.layout.repeated = repeated_bits(table.layout, n_bits_);
         table.mean_bucket = record.mean_bucket;
         tables_.push_back(table);
     }

@@ -65,6 +65,13 @@ struct Slice {
 std::vector<Slice> cut_slices(const std::vector<std::uint64_t>& counts, const std::vector<char>& apart,
                               std::uint64_t slice_items);
 
+/// The most items of any slice: working memory for them is taken once.
+inline std::uint64_t largest(const std::vector<Slice>& slices) {
+    std::uint64_t items = 0;
+    for (const Slice& slice : slices) items = std::max(items, slice.items);
+    return items;
+}
+
 /// How many keys of `source` each range has. A source has size(), each(first, last, visit), which calls
 /// visit(key, from) for its rows [first, last), and done(first, last), which is told what was read.
 template <class Source>

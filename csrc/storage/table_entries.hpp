@@ -21,7 +21,7 @@ struct TableWriter {
     std::size_t n_cells() const { return std::size_t{1} << layout.directory_bits; }
 
     /// The entries with keys in [low, last] are those from `position` on; `next()` gives their keys,
-    /// ascending, `n` times. Keys are left-aligned: directory address, then residue.
+    /// ascending, `n` times. Keys are left-aligned: directory address, then what the residue adds.
     template <class Next>
     void write(std::uint64_t low, std::uint64_t last, std::uint32_t position, std::size_t n,
                Next&& next) const {
@@ -37,7 +37,7 @@ struct TableWriter {
             for (unsigned e = 0; e < count; ++e) {
                 const std::uint64_t key = next();
                 for (const std::size_t own = key >> shift; cell <= own; ++cell) directory[cell] = at + e;
-                residues[e] = key << layout.directory_bits;
+                residues[e] = key << (layout.directory_bits - layout.repeated);
             }
             std::uint8_t* block =
                 blocks + std::size_t{at / kBlockEntries} * layout.planes * kBlockEntries + from;
@@ -83,7 +83,7 @@ void walk_codes(const TableLayout& layout, const std::uint32_t* directory, const
         }
         for (unsigned e = from; e < from + count; ++e, ++at) {
             while (cell < last_cell && directory[cell + 1] <= at) ++cell;
-            visit(std::uint64_t{cell} << shift | residues[e] >> layout.directory_bits, at);
+            visit(std::uint64_t{cell} << shift | residues[e] << layout.repeated >> layout.directory_bits, at);
         }
     }
 }

@@ -111,7 +111,7 @@ class StageProgress:
         if stage != self._stage or done < self._done:
             self._complete()
             self._stage, self._done, self._total = stage, 0, total
-            self._progress.start(stage, total)
+            self._progress.start(f"build: {stage}", total)
         if done > self._done:
             self._progress.advance(done - self._done)
             self._done = done
@@ -119,7 +119,7 @@ class StageProgress:
     def finish(self, n: int) -> None:
         """Count ``n`` rows as built; what is quickly done the engine may not have told of at all."""
         if self._stage is None:
-            self("build", n, n)
+            self("rows", n, n)
         self._complete()
 
     def _complete(self) -> None:

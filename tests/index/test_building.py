@@ -252,15 +252,15 @@ class TestStages:
 
     def test_each_is_a_phase(self):
         assert self.told(("read", 4, 10), ("read", 10, 10), ("sort", 3, 3)) == [
-            ["read", 10, 10],
-            ["sort", 3, 3],
+            ["build: read", 10, 10],
+            ["build: sort", 3, 3],
         ]
 
     def test_are_told_to_their_end_even_if_the_engine_does_not(self):
-        assert self.told(("read", 4, 10), ("sort", 0, 3)) == [["read", 10, 10], ["sort", 3, 3]]
+        assert self.told(("read", 4, 10), ("sort", 0, 3)) == [["build: read", 10, 10], ["build: sort", 3, 3]]
 
     def test_that_begin_anew_are_told_anew(self):
-        assert self.told(("sort", 3, 3), ("sort", 1, 3), ("sort", 2, 3)) == [["sort", 3, 3]] * 2
+        assert self.told(("sort", 3, 3), ("sort", 1, 3), ("sort", 2, 3)) == [["build: sort", 3, 3]] * 2
 
     def test_of_which_nothing_was_told_are_one(self):
-        assert self.told(n=7) == [["build", 7, 7]]
+        assert self.told(n=7) == [["build: rows", 7, 7]]

@@ -115,9 +115,8 @@ def test_long_and_short_runs_lie_beside_each_other(n_bits):
     ):
         single = rng.integers(0, 256, (n_single, n_bits // 8), dtype=np.uint8)
         places = rng.integers(0, n_single, len(long_runs))
-        codes = np.concatenate(
-            [single, *(np.repeat(single[i : i + 1], m, 0) for i, m in zip(places, long_runs))]
-        )
+        repeats = [np.repeat(single[i : i + 1], m, 0) for i, m in zip(places, long_runs, strict=True)]
+        codes = np.concatenate([single, *repeats])
         codes = codes[rng.permutation(len(codes))]
         for memory in (0, SMALL):
             segment = _core.Segment.build(codes, None, memory=memory, threads=2)
@@ -197,7 +196,7 @@ def test_a_disk_that_is_too_small_is_an_error_and_leaves_no_file(tmp_path):
 
 
 def test_working_memory_stays_within_its_bound(tmp_path):
-    """Sixteen MiB for 1.5 million codes, which take 18 MB as sort keys; beside them the sample and buffers."""
+    """8 MiB for 1.5 million codes, which take 18 MB as sort keys; beside them the sample and buffers."""
     script = (
         "import numpy as np\n"
         "from hashnet import _core\n"
