@@ -23,8 +23,8 @@ import numpy as np
 
 from benchmarks.measuring import median_ms, python_ns
 from benchmarks.provenance import keep, provenance
-from benchmarks.real_workloads import described, load
 from benchmarks.questions import Question
+from benchmarks.real_workloads import described, load
 from benchmarks.systems import systems
 from benchmarks.workloads import Workload
 from hashnet import _core

@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.provenance import RESULTS
 
 # One look for each system in every figure, best known first.
-_SYSTEMS = {
+_SYSTEMS: dict[str, dict[str, Any]] = {
     "hashnet": {"color": "tab:red", "marker": "o", "linewidth": 2.2},
     "linear scan": {"color": "tab:gray", "marker": "s"},
     "FAISS Flat": {"color": "tab:blue", "marker": "v"},

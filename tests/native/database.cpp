@@ -21,8 +21,11 @@ void flip(std::uint8_t* code, unsigned n_bits, double probability, Random& rando
     }
 }
 
-Image build_image(CodesView codes, const std::int64_t* ids, unsigned threads) {
-    return build_segment(codes, ids, "", threads);
+Image build_image(CodesView codes, const std::int64_t* ids, unsigned threads, std::uint64_t memory) {
+    BuildOptions options;
+    options.threads = threads;
+    options.memory = memory;
+    return build_segment(codes, RowIds{ids}, options);
 }
 
 }  // namespace
@@ -92,14 +95,16 @@ Segments build(const Database& database, std::size_t n_segments, unsigned thread
         const std::size_t last = (part + 1) * n / n_segments;
         if (first == last) continue;
         const CodesView rows{database.view().row(first), last - first, database.n_bits};
+        // Every other one in less memory than it would like, so that it is built in several passes.
+        const std::uint64_t memory = part % 2 == 0 ? 0 : std::uint64_t{1} << 16;
         segments.push_back(std::make_shared<const Segment>(
-            build_image(rows, database.ids.data() + first, threads), Verify::kAll));
+            build_image(rows, database.ids.data() + first, threads, memory), Verify::kAll));
     }
     return segments;
 }
 
 std::vector<std::uint8_t> build_bytes(const Database& database) {
-    const Image image = build_image(database.view(), database.ids.data(), 1);
+    const Image image = build_image(database.view(), database.ids.data(), 1, 0);
     return {image.data(), image.data() + image.size()};
 }
 
