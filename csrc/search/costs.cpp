@@ -23,7 +23,8 @@ double cache_bytes() {
     static const double bytes = [] {
 #if defined(_SC_LEVEL3_CACHE_SIZE)
         const long size = ::sysconf(_SC_LEVEL3_CACHE_SIZE);
-        if (size > 0) return static_cast<double>(size);
+        // Virtual machines report caches that they share with many others.
+        if (size > 0) return std::min(static_cast<double>(size), 32.0 * (1 << 20));
 #endif
         return 16.0 * (1 << 20);
     }();

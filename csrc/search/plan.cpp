@@ -96,8 +96,9 @@ StepCost Planner::step_cost(const Query& query, unsigned j, unsigned e, unsigned
     return cost;
 }
 
-Growth::Growth(const Planner& planner, Query& query, std::vector<int>& radii, unsigned bound)
-    : planner_(planner), query_(query), radii_(radii), next_(query.next_costs), bound_(bound) {
+Growth::Growth(const Planner& planner, const Query& query, std::vector<int>& radii, unsigned bound,
+               std::vector<StepCost>& next)
+    : planner_(planner), query_(query), radii_(radii), next_(next), bound_(bound) {
     next_.resize(radii.size());
     for (unsigned j = 0; j < radii.size(); ++j) foretell(j);
 }
@@ -141,7 +142,7 @@ void Planner::plan_radius(Query& query, unsigned radius) const {
     plan.expected_probes = plan.expected_candidates = plan.probing_ns = 0;
     plan.scan_ns = scan_ns(radius);
     if (plan.scan) return;
-    Growth growth(*this, query, plan.radii, radius);
+    Growth growth(*this, query, plan.radii, radius, query.next_costs);
     for (unsigned increment = 0; !plan.scan && increment <= radius; ++increment) {
         const int j = growth.cheapest();
         if (j < 0) {
@@ -161,7 +162,7 @@ void Planner::plan_radius(Query& query, unsigned radius) const {
 
 // Forecast of the final radius: rows met at distance d, divided by the chance to have met one, estimate
 // the rows there are; the answer ends where their sum reaches k. The true bound is never above value().
-bool Planner::scan_is_cheaper(Query& query) const {
+bool Planner::scan_is_cheaper(const Query& query) const {
     const Bound& bound = *query.bound;
     unsigned complete = 0;
     for (const int radius : query.plan.radii) complete += static_cast<unsigned>(radius + 1);
@@ -173,7 +174,8 @@ bool Planner::scan_is_cheaper(Query& query) const {
         if (rows >= static_cast<double>(bound.k())) break;
     }
     std::vector<int> radii = query.plan.radii;
-    Growth growth(*this, query, radii, last);
+    std::vector<StepCost> next;
+    Growth growth(*this, query, radii, last, next);
     const double scan = scan_ns(last);
     double ns = 0;
     for (; complete <= last; ++complete) {

@@ -30,7 +30,7 @@ class Planner {
     void plan_radius(Query& query, unsigned radius) const;
 
     /// True when the steps that a k-NN search still needs will cost more than a scan does.
-    bool scan_is_cheaper(Query& query) const;
+    bool scan_is_cheaper(const Query& query) const;
 
     /// For each distance from 0 to `up_to`, the chance that a code there has been met by tables asked up to
     /// `radii`, if the differing bits lie anywhere with equal chance: 1 - (ways in which every substring j
@@ -46,10 +46,12 @@ class Planner {
     Costs costs_;
 };
 
-/// Grows substring radii one step at a time; only the cost of the table that grew is foretold anew.
+/// Grows substring radii one step at a time; only the cost of the table that grew is foretold anew. `next` is
+/// its working memory.
 class Growth {
   public:
-    Growth(const Planner& planner, Query& query, std::vector<int>& radii, unsigned bound);
+    Growth(const Planner& planner, const Query& query, std::vector<int>& radii, unsigned bound,
+           std::vector<StepCost>& next);
 
     /// The table whose next step is the cheapest; -1 when every table is exhausted.
     int cheapest() const;
@@ -61,7 +63,7 @@ class Growth {
     void foretell(unsigned j);
 
     const Planner& planner_;
-    Query& query_;
+    const Query& query_;
     std::vector<int>& radii_;
     std::vector<StepCost>& next_;
     unsigned bound_;

@@ -172,7 +172,7 @@ void SegmentSearch::next_nearest_round(Query& query) const {
     const unsigned bound = query.bound->value();
     plan.scan_ns = planner_->scan_ns(bound);
     const double together = plan.probing_ns + std::max(kRoundNs, kRoundShare * plan.probing_ns);
-    Growth growth(*planner_, query, plan.radii, bound);
+    Growth growth(*planner_, query, plan.radii, bound, query.next_costs);
     for (; complete <= bound; ++complete) {
         const int j = growth.cheapest();
         if (j < 0) {
