@@ -92,11 +92,10 @@ void SegmentSearch::locate(Match* first, Match* last) const {
             for (Match* match = part; match < stop; ++match) {
                 if (match->position != kNotLocated) continue;
                 const std::uint32_t* cell = cell_of(*match);
-                // The two planes that the search for the residue reads, of the first blocks of the cell.
-                const std::uint32_t last = std::min(cell[1] / kBlockEntries, cell[0] / kBlockEntries + 7);
-                for (std::uint32_t block = cell[0] / kBlockEntries; block <= last; ++block) {
-                    prefetch(table.blocks + block * bytes);
-                }
+                // The cells of table 0 hold a few codes, so one or two blocks.
+                const std::uint8_t* block = table.blocks + cell[0] / kBlockEntries * bytes;
+                const std::size_t blocks = cell[1] / kBlockEntries == cell[0] / kBlockEntries ? 1 : 2;
+                for (std::size_t line = 0; line < blocks * bytes; line += 64) prefetch(block + line);
             }
             for (Match* match = part; match < stop; ++match) {
                 if (match->position == kNotLocated) match->position = position_of(match->code);
