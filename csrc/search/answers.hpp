@@ -15,11 +15,10 @@
 
 namespace hashnet {
 
-/// Queries handed to a thread at once: enough pieces that an expensive query delays nobody for long, whole
-/// groups where there are enough queries for that.
+/// Queries handed to a thread at once: a group, so that an expensive query delays nobody for long and a
+/// search can be stopped soon, or fewer where there would not be a few pieces for each thread.
 inline std::size_t query_grain(std::size_t nq, unsigned threads) {
-    const std::size_t grain = std::max<std::size_t>(1, nq / (std::size_t{threads} * 8));
-    return grain < kGroup ? grain : grain / kGroup * kGroup;
+    return std::clamp<std::size_t>(nq / (std::size_t{threads} * 4), 1, kGroup);
 }
 
 /// What a group of queries needs: bounds and hits. Kept between calls, as a Bound is large.

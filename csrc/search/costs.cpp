@@ -15,7 +15,7 @@ namespace {
 // and last blocks.
 constexpr double kMemoryByte = 0.065;
 constexpr double kCachedByte = 0.04;
-constexpr double kScannedByte = 0.058;
+constexpr double kScannedByte = 0.033;
 constexpr double kScannedCachedByte = 0.011;
 constexpr double kBucketBytes = 128;
 
@@ -63,7 +63,13 @@ Costs Costs::of(const Segment& segment) {
         costs.probe = 15 + kBucketBytes * byte;
         costs.entry = planes * std::max(kernel.plane, byte);
         costs.survivor = 22;
-        // Besides the residues, their bounds; table 0 may have no planes, where it is a table of all codes.
+        if (planes == 0) {
+            // A table of whole codes: every entry passes, and only its cell tells how far it is.
+            costs.probe = 8;
+            costs.scan_entry = 4;
+            return costs;
+        }
+        // Besides the residues, their bounds.
         costs.scan_entry =
             0.02 + planes * std::max(kernel.plane, scan_cached ? kScannedCachedByte : kScannedByte);
         costs.scan_match = 30;
@@ -71,7 +77,7 @@ Costs Costs::of(const Segment& segment) {
         const double row_bytes = 8.0 * segment.n_words();
         const bool scan_cached = segment.n_distinct() * row_bytes < cache_bytes() / 2;
         costs.probe = 15 + kBucketBytes * byte;
-        costs.entry = (cached ? 8 : 18) + segment.n_words() * std::max(0.5, kernel.word);
+        costs.entry = (cached ? 6 : 10) + segment.n_words() * std::max(0.4, kernel.word);
         costs.survivor = 10;
         costs.scan_entry =
             segment.n_words() * std::max(kernel.word, 8 * (scan_cached ? kScannedCachedByte : kScannedByte));

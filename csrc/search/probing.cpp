@@ -22,7 +22,7 @@ constexpr std::size_t kBucketBytes = 128;
 // Of one bucket; what lies beyond, the hardware's own prefetch follows.
 constexpr std::size_t kPrefetchBytes = 4096;
 
-// Rows of long codes that are verified together.
+// Rows of long codes that stay on their way while others are verified.
 constexpr std::size_t kRowsTogether = 32;
 
 /// All keys at distance exactly e from a key of `n_bits` bits, each once: masks of e bits in ascending
@@ -96,7 +96,7 @@ void SegmentSearch::compare_next() {
 void SegmentSearch::drain() {
     while (resolved_ != pushed_) advance();
     while (compared_ != resolved_) compare_next();
-    verify_rows();
+    verify_rows(rows_on_their_way_.size());
 }
 
 std::size_t SegmentSearch::bytes_of(const Probe& probe) const {
@@ -185,12 +185,15 @@ void SegmentSearch::collect_rows(const Probe& probe, std::size_t n) {
         prefetch(row + row_words - 1);
         rows_on_their_way_.push_back({position, probe.step, probe.query});
     }
-    if (rows_on_their_way_.size() >= kRowsTogether) verify_rows();
+    if (rows_on_their_way_.size() >= 2 * kRowsTogether)
+        verify_rows(rows_on_their_way_.size() - kRowsTogether);
 }
 
-HASHNET_POPCNT_CLONES void SegmentSearch::verify_rows() {
+HASHNET_POPCNT_CLONES void SegmentSearch::verify_rows(std::size_t n) {
     const unsigned n_words = segment_->n_words();
-    for (const Row& row : rows_on_their_way_) {
+    const auto end = rows_on_their_way_.begin() + static_cast<std::ptrdiff_t>(n);
+    for (auto at = rows_on_their_way_.begin(); at != end; ++at) {
+        const Row row = *at;
         Query& query = queries_[row.query];
         const std::uint64_t* code = segment_->rows() + std::size_t{row.position} * n_words;
         ++query.counters->verified;
@@ -200,7 +203,7 @@ HASHNET_POPCNT_CLONES void SegmentSearch::verify_rows() {
         for (unsigned w = 0; w < n_words; ++w) difference[w] = code[w] ^ query.words[w];
         if (first_met(query, difference.data()) == row.step) add(query, 0, row.position, d);
     }
-    rows_on_their_way_.clear();
+    rows_on_their_way_.erase(rows_on_their_way_.begin(), end);
 }
 
 // A code belongs to the first step that meets it; table t meets it at step steps[its substring distance

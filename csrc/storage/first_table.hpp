@@ -17,7 +17,7 @@ namespace hashnet {
 struct FirstTableSections {
     SectionWriter::Index ids;
     bool wide_ids;
-    /// Residue form: directory and blocks of table 0, the latter still open. Signature form: the rows, open.
+    /// Residue form: directory and blocks of table 0, the latter still open. Row form: the rows, open.
     SectionWriter::Index directory;
     SectionWriter::Index store;
 };

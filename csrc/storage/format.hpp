@@ -24,10 +24,10 @@ enum class SectionKind : std::uint32_t {
     kIds32 = 1,        // n_rows ids, in the order of table 0, ascending within equal codes
     kIds64 = 2,        // the same, where some id does not fit 32 bits
     kRunStarts = 3,    // n_distinct + 1 starts into the ids; where codes repeat, this or the next three
-    kRows = 4,         // n_distinct codes as words, ascending; signature form only
+    kRows = 4,         // n_distinct codes as words, ascending; row form only
     kDirectory = 5,    // 2^directory_bits + 1 positions: where each cell begins
     kBlocks = 6,       // residues in blocks of 32, by byte plane
-    kPositions = 7,    // the row of each entry; signature form only
+    kPositions = 7,    // the row of each entry; row form only
     kBlockCells = 8,   // the cell of each block's first entry; table 0, residue form only
     kBitOrder = 9,     // the dimension of each bit, 16 bits each; absent where they are in order
     kRunBits = 10,     // one bit a row, set where a run begins, in 64-bit words (runs.hpp)

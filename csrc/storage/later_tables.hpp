@@ -15,13 +15,13 @@ struct CodeStore {
     SectionWriter::Index section;
     unsigned n_bits;
     std::uint64_t n_distinct;
-    /// Residue form: the layout and directory of table 0, whose blocks are the store. Null in signature form.
+    /// Residue form: the layout and directory of table 0, whose blocks are the store. Null in row form.
     const TableLayout* first_layout;
     const std::uint32_t* first_directory;
     const void* data;
 };
 
-/// Where table `number` goes; `positions` in signature form only.
+/// Where table `number` goes; `positions` in row form only.
 struct LaterTable {
     std::uint32_t number;
     TableLayout layout;

@@ -12,31 +12,35 @@ namespace hashnet {
 
 namespace {
 
-// A table over the whole code is worth its directory up to this many cells for each code.
-constexpr double kDirectCellsPerCode = 8.0;
+// Up to so many bits one table over the whole code takes hardly any memory and has no residue at all. Beyond, two
+// tables of half the bits are as fast near the query and much faster farther away.
+constexpr unsigned kWholeCodeBits = 20;
 
 // A probe waits about as long as 64 to 128 residues take to compare, so buckets of that size waste neither:
 // substrings are this many bits shorter than log2 n (benchmarks/README.md, "Buckets").
 constexpr double kResidueBucketBits = 6.5;
-// A candidate of a signature table costs a row from memory, as much as the probe itself.
-constexpr double kSignatureBucketBits = 0.0;
+// A candidate of a long code costs a row from memory, half as much as a probe.
+constexpr double kRowBucketBits = 2.0;
 
 // Few codes are scanned whatever the tables are; these keep substrings from becoming many and short.
 constexpr double kLeastResidueSubstring = 10.0;
-constexpr double kLeastSignatureSubstring = 10.0;
+constexpr double kLeastRowSubstring = 10.0;
 
-constexpr unsigned kSignatureBytes = 2;
+// Bits of an entry besides the number of its row would have to reject candidates. At the radii that long codes are
+// asked for, a random code differs in fewer of 16 or 32 bits than the radius allows: they reject nothing, and take
+// a third of the table. The format has room for them, for who searches within a few bits only.
+constexpr unsigned kSignatureBytes = 0;
 
 // Rows of long codes need no table to be stored; below this many a scan is always faster.
 constexpr std::uint64_t kScanOnly = 2048;
 
 unsigned number_of_tables(unsigned n_bits, double log2_n) {
-    if (n_bits <= kMaxDirectoryBits && std::exp2(n_bits) <= kDirectCellsPerCode * std::exp2(log2_n)) return 1;
+    if (n_bits <= kWholeCodeBits) return 1;
     const double substring = n_bits <= 64 ? std::max(kLeastResidueSubstring, log2_n - kResidueBucketBits)
-                                          : std::max(kLeastSignatureSubstring, log2_n - kSignatureBucketBits);
+                                          : std::max(kLeastRowSubstring, log2_n - kRowBucketBits);
     const double m = n_bits <= 64 ? std::round(n_bits / substring) : std::ceil(n_bits / substring);
     const unsigned least = (n_bits + kMaxDirectoryBits - 1) / kMaxDirectoryBits;
-    return std::max({static_cast<unsigned>(m), least, 1U});
+    return std::max({static_cast<unsigned>(m), least, n_bits > kWholeCodeBits ? 2U : 1U});
 }
 
 // Table 0 is also where every match is located: cells of a few codes are worth half a byte a code.

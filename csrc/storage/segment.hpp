@@ -64,7 +64,7 @@ class Segment {
     const std::vector<Table>& tables() const { return tables_; }
     /// Null in residue form.
     const std::uint64_t* rows() const { return rows_; }
-    /// Null in signature form.
+    /// Null in row form.
     const std::uint32_t* block_cells() const { return block_cells_; }
 
     /// The rows that carry the code at `position`, which must be below n_distinct.
