@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from benchmarks.workloads import Workload
 from hashnet.codes import Codes
+from hashnet.progress import ProgressMode
 
 SEED = 1
 GRAM = 4
@@ -156,7 +157,7 @@ def simhash_workload(folders: list[Path], *, n_queries: int, most: int) -> tuple
 
 
 def learned_workload(
-    data: Path, weights: Path, n_bits: int, *, models: Path, progress: str
+    data: Path, weights: Path, n_bits: int, *, models: Path, progress: ProgressMode
 ) -> tuple[Codes, Codes]:
     """Return the codes of split 0 (trained on, the database) and split 1 (queries) of an image pack.
 

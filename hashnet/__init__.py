@@ -11,7 +11,7 @@ from types import ModuleType
 
 from hashnet import errors
 from hashnet.codes import check_codes, pack, unpack
-from hashnet.index import Index, open_index
+from hashnet.index import Index, LayoutOptions, open_codes, open_index
 from hashnet.results import Balls, Neighbors, merge_balls, merge_neighbors
 
 __version__ = "0.1.0"
@@ -19,12 +19,14 @@ __version__ = "0.1.0"
 __all__ = [
     "Balls",
     "Index",
+    "LayoutOptions",
     "Neighbors",
     "__version__",
     "check_codes",
     "errors",
     "merge_balls",
     "merge_neighbors",
+    "open_codes",
     "open_index",
     "pack",
     "unpack",

@@ -8,8 +8,8 @@ import pytest
 
 PUBLIC = {
     "hashnet": """
-        Balls Index Neighbors __version__ check_codes errors merge_balls merge_neighbors open_index pack
-        unpack
+        Balls Index LayoutOptions Neighbors __version__ check_codes errors merge_balls merge_neighbors
+        open_codes open_index pack unpack
         """,
     "hashnet.baselines": "ITQ LSH",
     "hashnet.cli": "app main",

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "parallel.hpp"
+#include "pooled.hpp"
 #include "search/collector.hpp"
 #include "search/order.hpp"
 #include "search/searcher.hpp"
@@ -21,15 +22,10 @@ inline std::size_t query_grain(std::size_t nq, unsigned threads) {
     return std::clamp<std::size_t>(nq / (std::size_t{threads} * 4), 1, kGroup);
 }
 
-/// What a group of queries needs: bounds and hits. Kept between calls, as a Bound is large.
+/// What a group of queries needs: bounds and hits.
 struct GroupAnswers {
     std::array<Bound, kGroup> bounds;
     std::array<std::vector<Hit>, kGroup> hits;
-
-    static GroupAnswers& of_this_thread() {
-        thread_local GroupAnswers answers;
-        return answers;
-    }
 
     /// Forgets the hits, and the memory of an unusually large answer.
     void release() {
@@ -45,7 +41,8 @@ struct GroupAnswers {
 /// 0 to n - 1 of `answers`.
 template <class Worker, class Start, class Each>
 void answer_groups(std::size_t first, std::size_t last, Worker&& worker, Start&& start, Each&& each) {
-    GroupAnswers& answers = GroupAnswers::of_this_thread();
+    const Pooled<GroupAnswers> borrowed;
+    GroupAnswers& answers = *borrowed;
     for (std::size_t q = first; q < last; q += kGroup) {
         const std::size_t n = std::min(kGroup, last - q);
         for (std::size_t i = 0; i < n; ++i) {

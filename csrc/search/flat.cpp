@@ -73,19 +73,24 @@ class Worker {
 }  // namespace
 
 FlatCodes::FlatCodes(CodesView codes)
-    : n_bits_(codes.n_bits), n_words_(words_for(codes.n_bits)), n_(codes.n), words_(codes.n * n_words_) {
-    for (std::size_t i = 0; i < n_; ++i) load_words(codes.row(i), codes.n_bits, words_.data() + i * n_words_);
+    : n_bits_(codes.n_bits),
+      n_words_(words_for(codes.n_bits)),
+      n_(codes.n),
+      image_(Image::allocate(codes.n * n_words_ * sizeof(std::uint64_t))),
+      words_(reinterpret_cast<const std::uint64_t*>(image_.data())) {
+    auto* words = reinterpret_cast<std::uint64_t*>(image_.mutable_data());
+    for (std::size_t i = 0; i < n_; ++i) load_words(codes.row(i), codes.n_bits, words + i * n_words_);
 }
 
 void FlatCodes::nearest(CodesView queries, std::uint64_t k, unsigned threads, std::int32_t* distances,
                         std::int64_t* ids, const Poll& poll) const {
     answer_nearest(queries.n, k, queries.n_bits, threads, poll, distances, ids,
-                   [&] { return Worker(words_.data(), n_, n_words_, queries); });
+                   [&] { return Worker(words_, n_, n_words_, queries); });
 }
 
 BallArrays FlatCodes::balls(CodesView queries, unsigned radius, unsigned threads, const Poll& poll) const {
     return answer_balls(queries.n, radius, threads, poll,
-                        [&] { return Worker(words_.data(), n_, n_words_, queries); });
+                        [&] { return Worker(words_, n_, n_words_, queries); });
 }
 
 }  // namespace hashnet

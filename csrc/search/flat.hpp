@@ -2,10 +2,10 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "codes.hpp"
 #include "search/searcher.hpp"
+#include "storage/image.hpp"
 
 namespace hashnet {
 
@@ -25,7 +25,8 @@ class FlatCodes {
     unsigned n_bits_;
     unsigned n_words_;
     std::size_t n_;
-    std::vector<std::uint64_t> words_;
+    Image image_;
+    const std::uint64_t* words_;
 };
 
 }  // namespace hashnet

@@ -19,7 +19,13 @@ constexpr std::size_t kCountTogether = 4096;
 }  // namespace
 
 // Where codes repeat, the bound is told of one row now and of the others in settle(), when the round is over:
-// a run's length lies behind three dependent cache misses.
+// a run's length lies behind three dependent cache misses. Where few do, it is never told: it then falls a
+// little later, and most matches that it leaves behind need not be located.
+bool SegmentSearch::tells_runs() const {
+    constexpr std::uint32_t kFew = 16;
+    return segment_->n_rows() - segment_->n_distinct() > segment_->n_distinct() / kFew;
+}
+
 void SegmentSearch::add(Query& query, std::uint64_t code, std::uint32_t position, unsigned distance) {
     query.bound->tell(distance, 1);
     if (query.hits == nullptr && !segment_->has_runs()) {
@@ -33,7 +39,7 @@ void SegmentSearch::add(Query& query, std::uint64_t code, std::uint32_t position
 
 void SegmentSearch::settle(Query& query) {
     if (query.bound->k() == 0) return;
-    if (!segment_->has_runs()) {
+    if (!tells_runs()) {
         query.settled = query.matches.size();
         return;
     }
@@ -53,7 +59,7 @@ void SegmentSearch::settle(Query& query) {
 // Before a scan: what probing found will be found again, and telling the two apart would cost more.
 void SegmentSearch::forget(Query& query) const {
     for (const Match& match : query.matches) {
-        const Run run = segment_->has_runs() ? segment_->run_at(match.position) : Run{0, 1};
+        const Run run = tells_runs() ? segment_->run_at(match.position) : Run{0, 1};
         query.bound->take_back(match.distance, run.last - run.first);
     }
     query.matches.clear();

@@ -18,12 +18,6 @@ double ns_since(Clock::time_point begin) {
     return std::chrono::duration<double, std::nano>(Clock::now() - begin).count();
 }
 
-// Working memory is kept between calls: allocating it took longer than an easy query.
-SegmentSearch& search_of_this_thread() {
-    thread_local SegmentSearch search;
-    return search;
-}
-
 /// The words of a group of queries.
 class GroupWords {
   public:
@@ -44,7 +38,7 @@ class GroupWords {
 class Worker {
   public:
     Worker(const Segments& segments, CodesView queries, Policy policy)
-        : segments_(segments), queries_(queries), policy_(policy), search_(search_of_this_thread()) {}
+        : segments_(segments), queries_(queries), policy_(policy), search_(*borrowed_) {}
 
     void operator()(std::size_t first, std::size_t n, GroupAnswers& answers) {
         words_.load(queries_, first, n);
@@ -80,6 +74,7 @@ class Worker {
     CodesView queries_;
     Policy policy_;
     GroupWords words_;
+    Pooled<SegmentSearch> borrowed_;
     SegmentSearch& search_;
 };
 
@@ -112,7 +107,8 @@ void Searcher::count(CodesView queries, unsigned radius, unsigned threads, std::
                      const Poll& poll) const {
     const auto piece = [&](std::size_t first, std::size_t last) {
         Worker worker(segments_, queries, Policy::kAuto);
-        GroupAnswers& answers = GroupAnswers::of_this_thread();
+        const Pooled<GroupAnswers> borrowed;
+        GroupAnswers& answers = *borrowed;
         for (std::size_t q = first; q < last; q += kGroup) {
             const std::size_t n = std::min(kGroup, last - q);
             for (std::size_t i = 0; i < n; ++i) answers.bounds[i].start_radius(radius);
@@ -126,8 +122,10 @@ std::vector<SegmentReport> Searcher::explain(const std::uint8_t* query, unsigned
                                              unsigned radius, Policy policy) const {
     GroupWords words;
     words.load({query, 1, n_bits}, 0, 1);
-    SegmentSearch& search = search_of_this_thread();
-    GroupAnswers& answers = GroupAnswers::of_this_thread();
+    const Pooled<SegmentSearch> borrowed;
+    const Pooled<GroupAnswers> borrowed_answers;
+    SegmentSearch& search = *borrowed;
+    GroupAnswers& answers = *borrowed_answers;
     start(answers.bounds[0], k, radius, n_bits);
     answers.hits[0].clear();
     std::vector<SegmentReport> reports;
@@ -150,7 +148,8 @@ std::vector<SegmentReport> Searcher::explain(const std::uint8_t* query, unsigned
 void Searcher::time(CodesView queries, std::uint64_t k, unsigned radius, Policy policy, double* ns,
                     const Poll& poll) const {
     Worker worker(segments_, queries, policy);
-    GroupAnswers& answers = GroupAnswers::of_this_thread();
+    const Pooled<GroupAnswers> borrowed;
+    GroupAnswers& answers = *borrowed;
     for (std::size_t q = 0; q < queries.n; ++q) {
         if (poll) poll();
         const auto begin = Clock::now();

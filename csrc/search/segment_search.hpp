@@ -94,6 +94,7 @@ class SegmentSearch {
 
     // Matches (matches.cpp).
     void add(Query& query, std::uint64_t code, std::uint32_t position, unsigned distance);
+    bool tells_runs() const;
     void settle(Query& query);
     void put_away(Query& query);
     void forget(Query& query) const;
