@@ -7,14 +7,16 @@
 #include <exception>
 #include <functional>
 #include <mutex>
-#include <system_error>
-#include <thread>
-#include <vector>
 
 namespace hashnet {
 
 /// Called now and then by the calling thread of long work; what it throws stops the work. May be empty.
 using Poll = std::function<void()>;
+
+/// Calls `own()` here and `help()` on up to `helpers` other threads at the same time; returns when all are
+/// done. `help` must be ready to find nothing left to do, and neither may throw. Threads are kept for the
+/// next call: making them took longer than a small batch of queries.
+void with_helpers(std::size_t helpers, const std::function<void()>& help, const std::function<void()>& own);
 
 /// Calls `work(first, last)` for pieces of at most `grain` that together are [0, n), on up to `threads`
 /// threads, the caller among them, and `poll` between the pieces of the caller. The first exception is
@@ -41,19 +43,9 @@ void parallel_pieces(std::size_t n, std::size_t grain, unsigned threads, Work&& 
             }
         }
     };
-    std::vector<std::thread> helpers;
     const std::size_t wanted =
         std::min<std::size_t>(std::max(threads, 1U), std::max<std::size_t>(pieces, 1)) - 1;
-    helpers.reserve(wanted);
-    for (std::size_t i = 0; i < wanted; ++i) {
-        try {
-            helpers.emplace_back([&run] { run({}); });
-        } catch (const std::system_error&) {
-            break;  // No more threads to be had: the ones that run do the work.
-        }
-    }
-    run(poll);
-    for (std::thread& helper : helpers) helper.join();
+    with_helpers(wanted, [&run] { run({}); }, [&] { run(poll); });
     if (failure) std::rethrow_exception(failure);
 }
 
