@@ -17,6 +17,7 @@ constexpr double kMemoryByte = 0.065;
 constexpr double kCachedByte = 0.04;
 constexpr double kScannedByte = 0.033;
 constexpr double kScannedCachedByte = 0.011;
+constexpr double kScannedNearByte = 0.005;
 constexpr double kBucketBytes = 128;
 
 double cache_bytes() {
@@ -29,6 +30,12 @@ double cache_bytes() {
         return 16.0 * (1 << 20);
     }();
     return bytes;
+}
+
+// Of a scan, by the bytes that it reads: from memory, or from a cache far or near.
+double scanned_byte(double bytes) {
+    constexpr double kNear = 1 << 20;
+    return bytes < kNear ? kScannedNearByte : bytes < cache_bytes() / 2 ? kScannedCachedByte : kScannedByte;
 }
 
 struct KernelCosts {
@@ -56,10 +63,9 @@ Costs Costs::of(const Segment& segment) {
     const bool cached = static_cast<double>(segment.size()) < 1.25 * cache_bytes();
     const double byte = cached ? kCachedByte : kMemoryByte;
     Costs costs{};
-    costs.scan_beginning = 700;
+    costs.scan_beginning = 300;
     if (segment.residue_form()) {
         const double planes = segment.tables()[0].layout.planes;
-        const bool scan_cached = segment.n_distinct() * planes < cache_bytes() / 2;
         costs.probe = 15 + kBucketBytes * byte;
         costs.entry = planes * std::max(kernel.plane, byte);
         costs.survivor = 22;
@@ -71,16 +77,15 @@ Costs Costs::of(const Segment& segment) {
         }
         // Besides the residues, their bounds.
         costs.scan_entry =
-            0.02 + planes * std::max(kernel.plane, scan_cached ? kScannedCachedByte : kScannedByte);
+            0.015 + planes * std::max(kernel.plane, scanned_byte(segment.n_distinct() * planes));
         costs.scan_match = 30;
     } else {
         const double row_bytes = 8.0 * segment.n_words();
-        const bool scan_cached = segment.n_distinct() * row_bytes < cache_bytes() / 2;
         costs.probe = 15 + kBucketBytes * byte;
         costs.entry = (cached ? 6 : 10) + segment.n_words() * std::max(0.4, kernel.word);
         costs.survivor = 10;
         costs.scan_entry =
-            segment.n_words() * std::max(kernel.word, 8 * (scan_cached ? kScannedCachedByte : kScannedByte));
+            segment.n_words() * std::max(kernel.word, 8 * scanned_byte(segment.n_distinct() * row_bytes));
         costs.scan_match = 10;
     }
     return costs;
