@@ -32,12 +32,12 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror $$(find csrc -name '*.cpp' -o -name '*.hpp')
+	$(BIN)/clang-format --dry-run --Werror $$(find csrc tests benchmarks -name '*.cpp' -o -name '*.hpp')
 
 format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
-	$(BIN)/clang-format -i $$(find csrc -name '*.cpp' -o -name '*.hpp')
+	$(BIN)/clang-format -i $$(find csrc tests benchmarks -name '*.cpp' -o -name '*.hpp')
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.bench_search

@@ -12,8 +12,8 @@ namespace hashnet {
 
 namespace {
 
-// Up to so many bits one table over the whole code takes hardly any memory and has no residue at all. Beyond, two
-// tables of half the bits are as fast near the query and much faster farther away.
+// Up to so many bits one table over the whole code takes hardly any memory and has no residue at all. Beyond,
+// two tables of half the bits are as fast near the query and much faster farther away.
 constexpr unsigned kWholeCodeBits = 20;
 
 // A probe waits about as long as 64 to 128 residues take to compare, so buckets of that size waste neither:
@@ -26,9 +26,10 @@ constexpr double kRowBucketBits = 2.0;
 constexpr double kLeastResidueSubstring = 10.0;
 constexpr double kLeastRowSubstring = 10.0;
 
-// Bits of an entry besides the number of its row would have to reject candidates. At the radii that long codes are
-// asked for, a random code differs in fewer of 16 or 32 bits than the radius allows: they reject nothing, and take
-// a third of the table. The format has room for them, for who searches within a few bits only.
+// Bits of an entry besides the number of its row would have to reject candidates. At the radii that long
+// codes are asked for, a random code differs in fewer of 16 or 32 bits than the radius allows: they reject
+// nothing, and take a third of the table. The format has room for them, for who searches within a few bits
+// only.
 constexpr unsigned kSignatureBytes = 0;
 
 // Rows of long codes need no table to be stored; below this many a scan is always faster.
