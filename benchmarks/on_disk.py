@@ -188,7 +188,7 @@ def _open_preloaded(files: Files) -> tuple[hashnet.Index, dict[str, Any]]:
 
 
 def _warm_up(index: hashnet.Index, source: Source) -> float:
-    """Ask questions until memory has settled; the first seconds after 20 GB were read are several times slower."""
+    """Ask until memory has settled: the first seconds after 20 GB were read are several times slower."""
     queries = source.queries(WARMING)
     begin = time.perf_counter()
     for question in COLD:
