@@ -106,8 +106,9 @@ def test_probing_finds_what_a_scan_finds_at_a_size_where_it_is_planned(kind):
     queries = make_queries(codes, 64, rng)
     for radius in (0, 2, 4, 8, 12):
         plan = index.explain(queries[0], radius=radius).segments[0]
-        assert not plan.scan
-        assert sum(t + 1 for t in plan.substring_radii) == radius + 1
+        # Farther out a scan may be cheaper, which depends on the machine's instruction set.
+        assert radius > 4 or not plan.scan
+        assert plan.scan or sum(t + 1 for t in plan.substring_radii) == radius + 1
         expected = hashnet.Balls(*_core.scan_radius(codes, queries, radius, 1))
         balls = index.search_radius(queries, radius)
         assert all(np.array_equal(a, b) for a, b in zip(balls, expected, strict=True))
