@@ -5,8 +5,8 @@
 
 namespace hashnet {
 
-/// Nanoseconds of the parts of a search in one segment. Measured on one core of the development machine by
-/// benchmarks/bench_planner.py; only their ratios matter.
+/// Nanoseconds of the parts of a search in one segment, fitted to one core of the development machine; only
+/// their ratios matter. benchmarks/bench_planner.py tells how far time is from what they foretell.
 struct Costs {
     double probe;           // looking up a bucket, and starting to compare it
     double entry;           // comparing one entry of a bucket

@@ -129,6 +129,10 @@ void SegmentSearch::compare(const Probe& probe) {
         facet.entries[probe.e] = 0;
     }
     if (probe.e != 0) facet.entries[probe.e] += probe.end - probe.begin;
+    if (table.positions != nullptr) {
+        collect_rows(probe);
+        return;
+    }
     for (std::uint32_t begin = probe.begin; begin < probe.end;) {
         // Chunks end with a block, so that none is read twice.
         const std::uint32_t limit = (begin / kBlockEntries + kChunkBlocks) * kBlockEntries;
@@ -137,13 +141,7 @@ void SegmentSearch::compare(const Probe& probe) {
         const std::int8_t bound = as_bound(static_cast<int>(query.bound->value()) - probe.e);
         const std::size_t n = filter_residues_(table.blocks, table.layout.planes, facet.nibbles, begin, end,
                                                &bound, 0, survivors_.data());
-        if (n != 0) {
-            if (table.positions == nullptr) {
-                verify_residues(query, probe, n);
-            } else {
-                collect_rows(probe, n);
-            }
-        }
+        if (n != 0) verify_residues(query, probe, n);
         begin = end;
     }
 }
@@ -174,19 +172,19 @@ HASHNET_POPCNT_CLONES void SegmentSearch::verify_residues(Query& query, const Pr
 }
 
 // Rows lie anywhere: they are fetched while the next buckets are compared, and verified together.
-void SegmentSearch::collect_rows(const Probe& probe, std::size_t n) {
+void SegmentSearch::collect_rows(const Probe& probe) {
     const Table& table = segment_->tables()[probe.table];
     const std::size_t row_words = segment_->n_words();
     const std::uint32_t last = segment_->n_distinct() - 1;
-    for (std::size_t i = 0; i < n; ++i) {
-        const std::uint32_t position = std::min(table.positions[survivors_[i].position], last);
+    for (std::uint32_t entry = probe.begin; entry < probe.end; ++entry) {
+        const std::uint32_t position = std::min(table.positions[entry], last);
         const std::uint64_t* row = segment_->rows() + position * row_words;
         prefetch(row);
         prefetch(row + row_words - 1);
         rows_on_their_way_.push_back({position, probe.step, probe.query});
+        // Here, not after the bucket: it may hold any number of codes.
+        if (rows_on_their_way_.size() >= 2 * kRowsTogether) verify_rows(kRowsTogether);
     }
-    if (rows_on_their_way_.size() >= 2 * kRowsTogether)
-        verify_rows(rows_on_their_way_.size() - kRowsTogether);
 }
 
 HASHNET_POPCNT_CLONES void SegmentSearch::verify_rows(std::size_t n) {

@@ -40,6 +40,9 @@ void SegmentSearch::run(const Segment& segment, const std::uint64_t* const* word
     segment_ = &segment;
     planner_ = &planner;
     policy_ = policy;
+    // An allocation that failed in a search before may have left probes on their way.
+    pushed_ = resolved_ = compared_ = bytes_ahead_ = 0;
+    rows_on_their_way_.clear();
     for (std::size_t i = 0; i < n; ++i) prepare(queries_[i], words[i]);
     for (std::size_t i = 0; i < n; ++i) begin(queries_[i]);
     for (bool probing = true; probing;) {

@@ -80,7 +80,7 @@ class SegmentSearch {
     void resolve(Probe& probe);
     void compare(const Probe& probe);
     void verify_residues(Query& query, const Probe& probe, std::size_t n);
-    void collect_rows(const Probe& probe, std::size_t n);
+    void collect_rows(const Probe& probe);
     void verify_rows(std::size_t n);
     std::uint16_t first_met(const Query& query, const std::uint64_t* difference) const;
     std::uint64_t code_from(const Table& table, std::uint64_t address, std::uint32_t position) const;

@@ -44,16 +44,16 @@ class TurnedCodes {
     unsigned start_;
 };
 
-/// The bits of each row that directory and signature hold.
-class Signatures {
+/// The bits of each row that address the directory, and the number of the row.
+class Addresses {
   public:
     using Item = KeyedRow;
     static constexpr bool kDistinct = false;
 
-    Signatures(const CodeStore& store, const TableLayout& layout)
+    Addresses(const CodeStore& store, const TableLayout& layout)
         : store_(store),
           start_(layout.start),
-          stored_bits_(layout.directory_bits + 8 * layout.planes),
+          directory_bits_(layout.directory_bits),
           n_words_(words_for(store.n_bits)) {}
 
     std::size_t size() const { return static_cast<std::size_t>(store_.n_distinct); }
@@ -62,8 +62,8 @@ class Signatures {
     void each(std::size_t first, std::size_t last, Visit&& visit) const {
         const auto* words = static_cast<const std::uint64_t*>(store_.data) + first * n_words_;
         for (std::size_t i = first; i < last; ++i, words += n_words_) {
-            const std::uint64_t bits = ring_bits_at(words, store_.n_bits, start_, stored_bits_);
-            visit(bits << (64 - stored_bits_), static_cast<std::uint32_t>(i));
+            const std::uint64_t bits = ring_bits_at(words, store_.n_bits, start_, directory_bits_);
+            visit(bits << (64 - directory_bits_), static_cast<std::uint32_t>(i));
         }
     }
 
@@ -74,7 +74,7 @@ class Signatures {
   private:
     const CodeStore& store_;
     unsigned start_;
-    unsigned stored_bits_;
+    unsigned directory_bits_;
     std::size_t n_words_;
 };
 
@@ -151,7 +151,7 @@ void build_later_table(BuildContext& context, const CodeStore& store, const Late
     if (store.first_layout != nullptr) {
         build_from(context, TurnedCodes(store, table.layout), table, writer);
     } else {
-        build_from(context, Signatures(store, table.layout), table, writer);
+        build_from(context, Addresses(store, table.layout), table, writer);
     }
 }
 

@@ -26,12 +26,6 @@ constexpr double kRowBucketBits = 2.0;
 constexpr double kLeastResidueSubstring = 10.0;
 constexpr double kLeastRowSubstring = 10.0;
 
-// Bits of an entry besides the number of its row would have to reject candidates. At the radii that long
-// codes are asked for, a random code differs in fewer of 16 or 32 bits than the radius allows: they reject
-// nothing, and take a third of the table. The format has room for them, for who searches within a few bits
-// only.
-constexpr unsigned kSignatureBytes = 0;
-
 // Rows of long codes need no table to be stored; below this many a scan is always faster.
 constexpr std::uint64_t kScanOnly = 2048;
 
@@ -104,8 +98,13 @@ unsigned repeated_bits(const TableLayout& table, unsigned n_bits) {
 
 Layout choose_layout(unsigned n_bits, std::uint64_t n_distinct, const LayoutOptions& options) {
     const double log2_n = std::log2(static_cast<double>(std::max<std::uint64_t>(n_distinct, 1)));
-    const unsigned m =
+    unsigned m =
         options.tables == 0 ? number_of_tables(n_bits, log2_n) : checked_tables(n_bits, options.tables);
+    if (options.tables == 0 && options.directory_bits != 0) {
+        // Substrings that the directories can address, however many codes there will be.
+        m = checked_tables(n_bits,
+                           std::max(m, (n_bits + options.directory_bits - 1) / options.directory_bits));
+    }
     Layout layout;
     layout.residue_form = n_bits <= 64;
     if (!layout.residue_form && options.tables == 0 && n_distinct < kScanOnly) return layout;
@@ -126,8 +125,9 @@ Layout choose_layout(unsigned n_bits, std::uint64_t n_distinct, const LayoutOpti
                 table.planes = (n_bits - table.directory_bits + 7) / 8;
             }
         } else {
+            // No residue and no signature: at the radii that long codes are asked for, a random code differs
+            // in fewer of 16 or 32 bits than the radius allows, so these would reject nothing.
             table.directory_bits = table.substring_bits;
-            table.planes = kSignatureBytes;
         }
         table.repeated = repeated_bits(table, n_bits);
         start += table.substring_bits;

@@ -25,7 +25,7 @@ unsigned repeated_bits(const TableLayout& table, unsigned n_bits);
 
 struct Layout {
     /// Residue form: directory and residue together are the whole code, and table 0 is the code store.
-    /// Otherwise codes lie as rows beside the tables, and a residue is a signature of the code.
+    /// Otherwise codes lie as rows beside the tables, and an entry is the number of a row.
     bool residue_form = true;
     std::vector<TableLayout> tables;
 };

@@ -38,7 +38,7 @@ bool sane(const TableRecord& table, unsigned n_bits, bool residue_form) {
         if (!std::isfinite(mean) || mean < 0) return false;
     }
     const unsigned rest = n_bits - table.directory_bits;
-    return residue_form ? table.planes == (rest + 7) / 8 : table.planes * 8 <= rest;
+    return residue_form ? table.planes == (rest + 7) / 8 : table.planes == 0;
 }
 
 }  // namespace
