@@ -32,10 +32,12 @@ double cache_bytes() {
     return bytes;
 }
 
-// Of a scan, by the bytes that it reads: from memory, or from a cache far or near.
+// Of a scan, by the bytes that it reads: from a cache near or far, from memory, or in part from either.
 double scanned_byte(double bytes) {
     constexpr double kNear = 1 << 20;
-    return bytes < kNear ? kScannedNearByte : bytes < cache_bytes() / 2 ? kScannedCachedByte : kScannedByte;
+    if (bytes < kNear) return kScannedNearByte;
+    const double beyond = std::clamp((bytes - cache_bytes() / 2) / cache_bytes(), 0.0, 1.0);
+    return kScannedCachedByte + beyond * (kScannedByte - kScannedCachedByte);
 }
 
 struct KernelCosts {
