@@ -41,6 +41,10 @@ double chance_within(unsigned n, int d) {
     return static_cast<unsigned>(d) >= n ? 1 : table[n][static_cast<std::size_t>(d)];
 }
 
+// Steps of a k-NN search cost more than those of a radius search for the final bound: at first the bound is
+// wider, and every round is waited for.
+constexpr double kLooseBound = 1.2;
+
 }  // namespace
 
 Planner::Planner(const Segment& segment, Policy policy)
@@ -82,7 +86,38 @@ double Planner::expected_bucket(const Facet& facet, const Table& table, unsigned
     const double shrinks = there > 0.1 * anywhere
                                ? std::clamp((here - anywhere) / there, 0.0, 1.0)
                                : std::ldexp(1, static_cast<int>(level) - static_cast<int>(e));
-    return std::max(anywhere + (met - anywhere) * shrinks, 0.05 * anywhere);
+    if (met >= 0.5 * anywhere) return anywhere + (met - anywhere) * shrinks;
+    // Emptiness is shared with the neighbours too, and is a matter of factors.
+    return anywhere * std::pow(std::max(met / anywhere, 0.01), shrinks);
+}
+
+double Planner::excess(const Query& query, unsigned j) const {
+    const auto own = static_cast<double>(query.facets[j].entries[0]);
+    return std::max(own - bucket_anywhere(segment_.tables()[j]), 0.0);
+}
+
+void Planner::note_passing(Query& query, unsigned bound, double passed) const {
+    double by_chance = 0;
+    double alike = 0;
+    for (unsigned j = 0; j < query.facets.size(); ++j) {
+        const TableLayout& layout = segment_.tables()[j].layout;
+        const unsigned seen = segment_.n_bits() - layout.directory_bits + layout.repeated;
+        by_chance +=
+            static_cast<double>(query.facets[j].entries[0]) * chance_within(seen, static_cast<int>(bound));
+        alike += excess(query, j);
+    }
+    query.alike_passing = alike > 0 ? std::clamp((passed - by_chance) / alike, 0.0, 1.0) : 0;
+}
+
+void Planner::note_own_buckets(Query& query) const {
+    query.alike_passing = -1;
+    double most = 0;
+    query.shared_excess = 0;
+    for (unsigned j = 0; j < query.facets.size(); ++j) {
+        const double own = excess(query, j);
+        query.shared_excess = std::max(query.shared_excess, std::min(most, own));
+        most = std::max(most, own);
+    }
 }
 
 StepCost Planner::step_cost(const Query& query, unsigned j, unsigned e, unsigned bound) const {
@@ -97,10 +132,16 @@ StepCost Planner::step_cost(const Query& query, unsigned j, unsigned e, unsigned
         // Entries that lie anywhere pass by chance.
         const unsigned seen = segment_.n_bits() - layout.directory_bits + layout.repeated;
         entry_ns += chance_within(seen, static_cast<int>(bound) - static_cast<int>(e)) * costs_.survivor;
-        // What a bucket holds beyond that resembles the query: as if two bits of three were equal for
-        // certain.
+        // What a bucket holds beyond that may resemble the query: as if two bits of three were equal for
+        // certain. Whatever does is found through several tables; what only one of them holds has the
+        // substring in common and nothing else.
         const double alike = std::max(mean - bucket_anywhere(table), 0.0) * cost.probes;
-        const double passing = chance_within(seen / 3, static_cast<int>(bound) - static_cast<int>(e));
+        double passing = chance_within(seen / 3, static_cast<int>(bound) - static_cast<int>(e));
+        if (query.alike_passing >= 0) {
+            passing *= query.alike_passing / chance_within(seen / 3, static_cast<int>(bound));
+        } else if (const double beyond = excess(query, j); beyond > 0) {
+            passing *= std::min(query.shared_excess / beyond, 1.0);
+        }
         cost.verifying_ns = alike * passing * costs_.survivor;
     }
     cost.ns = cost.probes * costs_.probe + cost.candidates * entry_ns;
@@ -174,7 +215,7 @@ void Planner::plan_radius(Query& query, unsigned radius) const {
 
 // Forecast of the final radius: rows met at distance d, divided by the chance to have met one, estimate
 // the rows there are; the answer ends where their sum reaches k. The true bound is never above value().
-bool Planner::scan_is_cheaper(const Query& query) const {
+bool Planner::scan_is_cheaper(Query& query) const {
     const Bound& bound = *query.bound;
     const std::vector<double> chances = chances_met(query.plan.radii, bound.value());
     double rows = 0;
@@ -187,7 +228,7 @@ bool Planner::scan_is_cheaper(const Query& query) const {
 }
 
 // Without anything near the query in its own buckets, the answer ends where it would among random codes.
-bool Planner::scan_is_cheaper_at_once(const Query& query) const {
+bool Planner::scan_is_cheaper_at_once(Query& query) const {
     if (!segment_.residue_form()) return false;
     constexpr double kAlike = 1.25;
     double own = 0;
@@ -206,20 +247,23 @@ bool Planner::scan_is_cheaper_at_once(const Query& query) const {
     return probing_exceeds_scan(query, last);
 }
 
-bool Planner::probing_exceeds_scan(const Query& query, unsigned last) const {
+bool Planner::probing_exceeds_scan(Query& query, unsigned last) const {
     unsigned complete = 0;
     for (const int radius : query.plan.radii) complete += static_cast<unsigned>(radius + 1);
     std::vector<int> radii = query.plan.radii;
     std::vector<StepCost> next;
     Growth growth(*this, query, radii, last, next);
-    const double scan = scan_ns(last, query.bound->k());
-    double ns = matches_anywhere(last) * costs_.match;
+    query.plan.scan_ns = scan_ns(last, query.bound->k());
+    const double matches =
+        std::max(matches_anywhere(last), static_cast<double>(query.bound->k()) * segment_.n_distinct() /
+                                             std::max<double>(segment_.n_rows(), 1));
+    double ns = matches * costs_.match;
     for (; complete <= last; ++complete) {
         const int j = growth.cheapest();
         if (j < 0) return true;
         const StepCost cost = growth.take(j);
-        ns += cost.ns + cost.verifying_ns;
-        if (ns > scan) return true;
+        ns += kLooseBound * (cost.ns + cost.verifying_ns);
+        if (ns > query.plan.scan_ns) return true;
     }
     return false;
 }

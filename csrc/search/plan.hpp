@@ -21,6 +21,13 @@ class Planner {
     /// Expected cost of a scan for what lies within `bound`, where `k` rows are wanted, or all if it is 0.
     double scan_ns(unsigned bound, std::uint64_t k) const;
 
+    /// Takes note of the sizes of the query's own buckets, which its facets know.
+    void note_own_buckets(Query& query) const;
+
+    /// Takes note of how many entries of these buckets passed, all tables together, where codes within
+    /// `bound` are wanted.
+    void note_passing(Query& query, unsigned bound, double passed) const;
+
     /// Cost of table j at distance e, foretold from the buckets that the query has met so far, where codes
     /// within `bound` are wanted.
     StepCost step_cost(const Query& query, unsigned j, unsigned e, unsigned bound) const;
@@ -30,10 +37,10 @@ class Planner {
     void plan_radius(Query& query, unsigned radius) const;
 
     /// True when a k-NN search that has looked at its own buckets only should scan.
-    bool scan_is_cheaper_at_once(const Query& query) const;
+    bool scan_is_cheaper_at_once(Query& query) const;
 
     /// True when the steps that a k-NN search still needs will cost more than a scan does.
-    bool scan_is_cheaper(const Query& query) const;
+    bool scan_is_cheaper(Query& query) const;
 
     /// For each distance from 0 to `up_to`, the chance that a code there has been met by tables asked up to
     /// `radii`, if the differing bits lie anywhere with equal chance: 1 - (ways in which every substring j
@@ -42,10 +49,12 @@ class Planner {
 
   private:
     /// Whether growing the radii of the query until all within `last` is met costs more than a scan.
-    bool probing_exceeds_scan(const Query& query, unsigned last) const;
+    bool probing_exceeds_scan(Query& query, unsigned last) const;
     /// Distinct codes within `bound` of any query, if codes are random.
     double matches_anywhere(unsigned bound) const;
     double bucket_anywhere(const Table& table) const;
+    /// Entries of the query's own bucket in table j beyond what chance puts there.
+    double excess(const Query& query, unsigned j) const;
     double expected_bucket(const Facet& facet, const Table& table, unsigned e) const;
 
     const Segment& segment_;

@@ -128,7 +128,7 @@ void SegmentSearch::compare(const Probe& probe) {
         facet.level = probe.e;
         facet.entries[probe.e] = 0;
     }
-    if (probe.e != 0) facet.entries[probe.e] += probe.end - probe.begin;
+    if (probe.e > facet.foreseen) facet.entries[probe.e] += probe.end - probe.begin;
     if (table.positions != nullptr) {
         collect_rows(probe);
         return;

@@ -67,6 +67,8 @@ struct Facet {
     /// entries[e]: candidates met there, for e up to `level`, the last distance that is known; -1 for none.
     std::array<std::uint64_t, kMaxDirectoryBits + 1> entries;
     int level = -1;
+    /// The distance up to which entries were counted before any probe.
+    int foreseen = -1;
 };
 
 /// A distinct code of the answer; in residue form it may still have to be located in table 0.
@@ -94,10 +96,13 @@ struct Query {
 
     std::array<std::uint64_t, kMaxWords> words{};  // in the bit order of the segment
     std::vector<Facet> facets;
+    double shared_excess = 0;   // of own buckets over chance, the second most of any table
+    double alike_passing = -1;  // share of it that passes, where that was tried; else -1
     std::uint16_t n_steps = 0;
     Plan plan;
     std::vector<StepCost> next_costs;  // of every table, while a plan grows
     std::vector<Step> round;           // the steps under way
+    bool asked_at_once = false;        // whether a scan would have been better from the start
     bool done = false;                 // no more probes, whether or not a scan follows
     std::vector<Match> matches;
     std::size_t settled = 0;   // matches whose whole run the bound has been told

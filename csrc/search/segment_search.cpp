@@ -12,6 +12,9 @@ namespace {
 // What a forecast of the final radius costs.
 constexpr double kForecastNs = 4000;
 
+// So much of a scan is spent on probing before it is asked whether a scan is better from the start.
+constexpr double kAtOnceShare = 0.1;
+
 // Steps of a k-NN search are taken together as long as they are expected to cost no more than this, or this
 // share of what was spent: a round ends with waiting for its last buckets, and the bound may make its last
 // steps needless.
@@ -24,8 +27,8 @@ constexpr double kMostScans = 1.5;
 // A k-NN search for more than one in so many codes is a scan.
 constexpr std::uint64_t kScanShare = 128;
 
-// A radius search that will cost more than this is planned on the sizes of all buckets one bit away as well.
-constexpr double kLookAheadNs = 25000;
+// A search that will cost more than this is planned on the sizes of all buckets one bit away as well.
+constexpr double kLookAheadNs = 12000;
 
 }  // namespace
 
@@ -106,31 +109,34 @@ void SegmentSearch::prepare(Query& query, const std::uint64_t* words) const {
 
 void SegmentSearch::begin(Query& query) {
     note_own_buckets(query);
+    Plan& plan = query.plan;
     if (query.bound->k() == 0) {
         planner_->plan_radius(query, query.bound->value());
-        if (!query.plan.scan && policy_ != Policy::kUniform && query.plan.probing_ns > kLookAheadNs) {
+        const bool plans = policy_ == Policy::kAuto || policy_ == Policy::kProbe;
+        if (plans && (plan.scan ? plan.scan_ns : plan.probing_ns) > kLookAheadNs) {
             note_next_buckets(query);
+            try_own_buckets(query);
             planner_->plan_radius(query, query.bound->value());
         }
     } else {
         // Where so many of all codes are wanted, no probing finds them sooner.
-        const bool many = query.bound->k() > segment_->n_distinct() / kScanShare && policy_ != Policy::kProbe;
-        query.plan.scan = policy_ == Policy::kScan || many;
-        query.plan.radii.assign(segment_->tables().size(), -1);
-        query.plan.expected_probes = query.plan.expected_candidates = query.plan.probing_ns = 0;
-        query.plan.scan_ns = 0;
-        if (!query.plan.scan && policy_ != Policy::kProbe)
-            query.plan.scan = planner_->scan_is_cheaper_at_once(query);
+        const bool many = query.bound->k() > segment_->n_rows() / kScanShare && policy_ != Policy::kProbe;
+        plan.scan = policy_ == Policy::kScan || many;
+        plan.radii.assign(segment_->tables().size(), -1);
+        plan.expected_probes = plan.expected_candidates = 0;
+        plan.probing_ns = plan.scan_ns = 0;
+        query.asked_at_once = policy_ == Policy::kProbe;
     }
-    query.done = query.plan.scan;
+    query.done = plan.scan;
 }
 
 void SegmentSearch::note_own_buckets(Query& query) const {
     for (std::size_t j = 0; j < query.facets.size(); ++j) {
         Facet& facet = query.facets[j];
         facet.entries[0] = bucket_of(*segment_, segment_->tables()[j], facet.key).size();
-        facet.level = 0;
+        facet.level = facet.foreseen = 0;
     }
+    planner_->note_own_buckets(query);
 }
 
 void SegmentSearch::note_next_buckets(Query& query) {
@@ -148,13 +154,31 @@ void SegmentSearch::note_next_buckets(Query& query) {
         for (unsigned bit = 0; bit < table.layout.substring_bits; ++bit) {
             facet.entries[1] += bucket_of(*segment_, table, facet.key ^ 1U << bit).size();
         }
-        facet.level = 1;
+        facet.level = facet.foreseen = 1;
     }
+}
+
+// How much of what is in the query's own buckets passes, from at most a chunk of each.
+void SegmentSearch::try_own_buckets(Query& query) {
+    if (!segment_->residue_form()) return;
+    double passed = 0;
+    for (std::size_t j = 0; j < query.facets.size(); ++j) {
+        const Table& table = segment_->tables()[j];
+        const Bucket bucket = bucket_of(*segment_, table, query.facets[j].key);
+        if (table.layout.planes == 0 || bucket.size() == 0) continue;
+        const std::uint32_t tried = std::min(bucket.size(), kChunkEntries);
+        const std::int8_t bound = as_bound(static_cast<int>(query.bound->value()));
+        const std::size_t n =
+            filter_residues_(table.blocks, table.layout.planes, query.facets[j].nibbles, bucket.begin,
+                             bucket.begin + tried, &bound, 0, survivors_.data());
+        passed += static_cast<double>(n) * bucket.size() / tried;
+    }
+    planner_->note_passing(query, query.bound->value(), passed);
 }
 
 // Numbers the steps of the round in the order in which they will be taken: a code belongs to the first step
 // that meets it, so the numbers must be known before the first probe is compared.
-void SegmentSearch::next_round(Query& query) const {
+void SegmentSearch::next_round(Query& query) {
     query.round.clear();
     if (query.done) return;
     if (query.bound->k() != 0) {
@@ -173,12 +197,24 @@ void SegmentSearch::next_round(Query& query) const {
 // After steps up to radii t_j every code within sum(t_j + 1) - 1 has been met (see Plan), so the answer
 // is complete as soon as that reaches the bound, within which k rows are known; a code at exactly the
 // bound may still win by its id, and has been met as well.
-void SegmentSearch::next_nearest_round(Query& query) const {
+void SegmentSearch::next_nearest_round(Query& query) {
     Plan& plan = query.plan;
     unsigned complete = 0;
     for (const int radius : plan.radii) complete += static_cast<unsigned>(radius + 1);
     const unsigned bound = query.bound->value();
     plan.scan_ns = planner_->scan_ns(bound, query.bound->k());
+    if (!query.asked_at_once && plan.probing_ns > kAtOnceShare * plan.scan_ns) {
+        query.asked_at_once = true;
+        bool scan = planner_->scan_is_cheaper_at_once(query);
+        if (scan && plan.scan_ns > kLookAheadNs && query.facets[0].level < 1) {
+            note_next_buckets(query);
+            scan = planner_->scan_is_cheaper_at_once(query);
+        }
+        if (scan) {
+            query.done = plan.scan = true;
+            return;
+        }
+    }
     const double together = plan.probing_ns + std::max(kRoundNs, kRoundShare * plan.probing_ns);
     Growth growth(*planner_, query, plan.radii, bound, query.next_costs);
     for (; complete <= bound; ++complete) {

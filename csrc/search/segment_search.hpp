@@ -66,9 +66,10 @@ class SegmentSearch {
     void prepare(Query& query, const std::uint64_t* words) const;
     void note_own_buckets(Query& query) const;
     void note_next_buckets(Query& query);
+    void try_own_buckets(Query& query);
     void begin(Query& query);
-    void next_round(Query& query) const;
-    void next_nearest_round(Query& query) const;
+    void next_round(Query& query);
+    void next_nearest_round(Query& query);
 
     // Probing (probing.cpp).
     void probe(std::uint8_t query, Step step);
