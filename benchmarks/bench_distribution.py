@@ -3,9 +3,10 @@
     python -m benchmarks.bench_distribution --workload clustered      1e7 codes of 64 bits, about 4 minutes
     python -m benchmarks.bench_distribution --workload uniform
 
-One index directory of four segments is served by 1, 2 and 4 shards and opened as a plain index, all preloaded.
-Single queries are timed in turn: empty call, plain index on one thread, each number of shards. Batches likewise:
-plain on all cores, and shards with as many threads as there are cores, from one client and from two at a time.
+One index directory of four segments is served by 1, 2 and 4 shards and opened as a plain index, all
+preloaded. Single queries are timed in turn: empty call, plain index on one thread, each number of shards.
+Batches likewise: plain on all cores, and shards with as many threads as there are cores, from one client and
+from two at a time.
 """
 
 from __future__ import annotations
