@@ -385,7 +385,7 @@ def _latencies(took: NDArray[np.float64]) -> dict[str, float]:
 def _timeline(
     at: NDArray[np.float64], took: NDArray[np.float64], outcome: NDArray[np.float64]
 ) -> list[list[float]]:
-    """Return, for every quarter of a second: its begin, its questions, p50, p99 in ms, and how many failed."""
+    """Return begin, questions, p50 and p99 in ms, and failures of every quarter of a second."""
     bins = np.floor(at * 4).astype(int)
     return [
         [one / 4, int((bins == one).sum())]

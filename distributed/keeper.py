@@ -16,6 +16,8 @@ from .replicas import ASKABLE, GONE, Condition, Replica, Watch, backoff_s, judge
 from .version import Version
 
 TICK_S = 0.1
+# Whatever a replica on its way out has not answered by then is asked of another.
+MOST_DRAIN_S = 60.0
 
 
 class Keeper:
@@ -70,11 +72,13 @@ class Keeper:
                 elif replica.condition in ASKABLE:
                     self._probe(version, replica, now)
                 elif replica.condition is Condition.DRAINING:
-                    if not replica.outstanding:
+                    if not replica.outstanding or now - replica.drained_at > MOST_DRAIN_S:
                         version.remove(replica)
                 elif version is versions[0] and self._watch.restart and now >= replica.retry_at:
                     self._restart(version, replica)
         self._scrub_one(versions[0], now)
+        known = {replica.number for version in versions for replica in version.all_replicas()}
+        self._probes = {number: probe for number, probe in self._probes.items() if number in known}
         for version in versions[1:]:
             if not version.users:
                 retire(version)
@@ -126,7 +130,7 @@ class Keeper:
             except Exception as error:
                 replica.retry_at = time.monotonic() + backoff_s(replica.failures)
                 replica.failures += 1
-                replica.reason = f"{replica.reason}; it cannot be started again: {error}"
+                replica.reason = f"it cannot be started again: {error}"
             finally:
                 self._starting.discard(replica.number)
 

@@ -75,6 +75,7 @@ class Replica:
     started_at: float = 0.0
     since: float | None = None
     retry_at: float = 0.0
+    drained_at: float = 0.0
     probed_at: float = 0.0
     scrubbed_at: float = 0.0
     latency_s: float | None = None

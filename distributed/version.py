@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 import time
@@ -20,6 +21,9 @@ from .placement import Node, place_replica, place_replicas
 from .replicas import ASKABLE, GONE, Condition, Replica, backoff_s
 from .shard_actor import Opened, ShardActor
 from .sources import Source
+
+# One sequence for all versions: whoever keeps a number means one process.
+_NUMBERS = itertools.count()
 
 # A replica that lived for as long was started well; dying again is a new story.
 LONG_LIFE_S = 60.0
@@ -50,7 +54,6 @@ class Version:
         self._openings: dict[int, Any] = {}
         self._pids: dict[int, int] = {}
         self._errors: dict[int, Exception] = {}
-        self._numbers = iter(range(2**62))
         self._closed = False
 
     @property
@@ -94,7 +97,7 @@ class Version:
         One of each shard has to come up, others are tried again later. Raises what stopped the first of a
         shard that has none; then nothing is left running. ``held`` are bytes that nodes hold already.
         """
-        nodes = alive_nodes(bounded=self.source.owned, held=held)
+        nodes = self._nodes(held)
         placed = place_replicas(self.source.n_bytes, nodes, replicas)
         try:
             started = [
@@ -124,7 +127,7 @@ class Version:
         ``held`` are bytes that nodes hold besides, ``after`` is a replica that is gone and this one succeeds.
         """
         if node is None:
-            nodes = alive_nodes(bounded=self.source.owned, held=held or {})
+            nodes = self._nodes(held or {})
             holders = [one.node for one in self.replicas(shard) if one.condition not in GONE]
             node = place_replica(self.source.n_bytes[shard], nodes, used=self.bytes_held(), holders=holders)
         with self.lock:
@@ -223,6 +226,7 @@ class Version:
                 )
             if replica.condition in ASKABLE:
                 replica.condition = Condition.DRAINING
+                replica.drained_at = time.monotonic()
             else:
                 self.remove(replica)
 
@@ -282,12 +286,15 @@ class Version:
         """Return what took a replica out."""
         return self._errors.get(replica.number)
 
+    def _nodes(self, held: Mapping[str, int]) -> list[Node]:
+        return alive_nodes(cpus=self._hosting.cpus, bounded=self.source.owned, held=held)
+
     def _launch(self, shard: int, node: str, *, copy: int) -> Replica:
         with self.lock:
             if self._closed:
                 raise ValueError("the sharded index is closed; open it again")
             now = time.monotonic()
-            replica = Replica(shard, next(self._numbers), node, copy=copy, started_at=now)
+            replica = Replica(shard, next(_NUMBERS), node, copy=copy, started_at=now)
             kind: Any = ShardActor
             pinned = NodeAffinitySchedulingStrategy(node, soft=False)
             actor = kind.options(num_cpus=self._hosting.cpus, scheduling_strategy=pinned).remote(
@@ -324,13 +331,20 @@ class Version:
         )
 
 
-def alive_nodes(*, bounded: bool, held: Mapping[str, int]) -> list[Node]:
+def alive_nodes(*, cpus: float, bounded: bool, held: Mapping[str, int]) -> list[Node]:
     """Return the nodes that take replicas, with the bytes that are free if these are ``bounded``.
 
-    A head that was started without CPUs is there to lead, and takes none unless it is alone.
+    A head that was started without CPUs is there to lead, and takes none unless it is alone. Raises
+    ValueError where no node has the ``cpus`` that a replica reserves: it would wait for ever.
     """
     alive = [node for node in ray.nodes() if node["Alive"]]
     working = [node for node in alive if node["Resources"].get("CPU", 0) > 0] or alive
+    most = max((node["Resources"].get("CPU", 0) for node in working), default=0)
+    if cpus > most:
+        raise ValueError(
+            f"cpus_per_shard must be at most what a node has, got {cpus}, the largest has {most}"
+        )
+    working = [node for node in working if node["Resources"].get("CPU", 0) >= cpus]
     nodes = []
     for node in sorted(working, key=lambda node: str(node["NodeID"])):
         name = str(node["NodeID"])

@@ -211,8 +211,8 @@ def test_replicas_are_added_moved_and_removed(directory, queries, wanted):
         moved = sharded.move_replica(0, sharded.health()[0].replicas[0].number, node=ray.nodes()[0]["NodeID"])
         until(lambda: [one.number for one in sharded.health()[0].replicas] == [moved])
         assert_exact(sharded, queries, wanted)
-        with pytest.raises(ValueError, match=r"shard 0 has no replica 99"):
-            sharded.move_replica(0, 99)
+        with pytest.raises(ValueError, match=r"shard 0 has no replica 1000000"):
+            sharded.move_replica(0, 10**6)
         with pytest.raises(ValueError, match="shard must be from 0 to 1, got 2"):
             sharded.add_replica(2)
 
@@ -355,6 +355,7 @@ def test_an_index_that_changed_on_disk_is_not_mixed_in(directory, tmp_path):
         ({"replicas": "2"}, TypeError, "replicas must be an int"),
         ({"timeout_s": -1}, ValueError, "timeout_s must be more than 0"),
         ({"hedge_after_s": "soon"}, TypeError, "hedge_after_s must be"),
+        ({"cpus_per_shard": 64}, ValueError, "cpus_per_shard must be at most what a node has"),
         ({"copies": "b.hnx"}, TypeError, "copies must be a list"),
     ],
 )
