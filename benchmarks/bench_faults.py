@@ -195,24 +195,32 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="folder for the index (default: a temporary one)")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="hashnet-faults-", dir=arguments.work))
-    measured = {}
+    failed = []
     try:
         oracle = prepare(folder)
         with cluster_of(NODES, folder / "gcs") as cluster:
             for fault in arguments.faults:
-                measured[fault] = suffer(fault, cluster, oracle, folder, arguments.quiet_s)
-                print(json.dumps({fault: {**measured[fault], "timeline": "..."}}, indent=1), flush=True)
+                figures = suffer(fault, cluster, oracle, folder, arguments.quiet_s)
+                keep(fault, figures)
+                print(json.dumps({fault: {**figures, "timeline": "..."}}, indent=1), flush=True)
+                if fault != "rot" and (figures["wrong"] or figures["success"] < LEAST_SUCCESS):
+                    failed.append(fault)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    kept = provenance.RESULTS / "faults.json"
-    before = json.loads(kept.read_text(encoding="utf-8"))["faults"] if kept.exists() else {}
-    commit = provenance.provenance()["commit"]
-    for figures in measured.values():
-        figures["commit"] = commit
-    figures = {name: {**before, **measured}[name] for name in FAULTS if name in {**before, **measured}}
+    if failed:
+        raise SystemExit(f"wrong or failed answers under: {', '.join(failed)}")
+
+
+def keep(fault: str, figures: dict[str, Any]) -> None:
+    """Store the figures of one fault beside those of the others, and draw them all."""
+    stored = provenance.RESULTS / "faults.json"
+    faults = json.loads(stored.read_text(encoding="utf-8"))["faults"] if stored.exists() else {}
+    origin = provenance.provenance(("numpy", "ray"))
+    faults[fault] = {**figures, "commit": origin["commit"], "dirty": origin["dirty"]}
+    faults = {name: faults[name] for name in FAULTS if name in faults}
     totals = {
-        what: sum(one[what] for one in figures.values())
-        for what in ("queries", "questions", "wrong", "silent partial")
+        what: sum(one[what] for name, one in faults.items() if name != "rot")
+        for what in ("queries", "questions", "wrong", "incomplete", "other errors")
     }
     result = {
         "protocol": {
@@ -228,19 +236,12 @@ def main() -> None:
             "hedge": "auto",
             "gcs_storage": "rocksdb",
         },
-        "totals": totals,
-        "faults": figures,
-        **provenance.provenance(("numpy", "ray")),
+        "totals without rot": totals,
+        "faults": faults,
+        **origin,
     }
     path = provenance.keep("faults", result)
     draw_faults(result, path.with_suffix(".svg"))
-    failed = [
-        name
-        for name, one in measured.items()
-        if name != "rot" and (one["wrong"] or one["success"] < LEAST_SUCCESS)
-    ]
-    if failed:
-        raise SystemExit(f"wrong or failed answers under: {', '.join(failed)}")
 
 
 def prepare(folder: Path) -> Oracle:
