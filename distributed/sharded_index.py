@@ -26,15 +26,14 @@ from .cluster import ensure_ray
 from .gather import Answer, gather_balls, gather_counts, gather_neighbors, join_balls, join_neighbors
 from .health import ShardHealth
 from .keeper import Keeper
-from .pace import HedgeAfter, check_hedge
+from .pace import HedgeAfter
 from .parts import describe
 from .placement import place_rows
 from .replicas import Watch
+from .settings import DEFAULT_WATCH, Settings, all_paths, check_shard, check_timeout
 from .sources import FileSource, MemorySource
-from .version import Hosting, Version
+from .version import Version
 from .wire import Method, Question
-
-DEFAULT_WATCH = Watch()
 
 
 class ShardedIndex:
@@ -46,29 +45,16 @@ class ShardedIndex:
     answer says which are missing. Methods may be called from any number of threads.
     """
 
-    def __init__(
-        self,
-        version: Version,
-        *,
-        path: Path | None,
-        hosting: Hosting,
-        replicas: int,
-        timeout_s: float | None,
-        hedge_after_s: HedgeAfter,
-        watch: Watch,
-    ) -> None:
+    def __init__(self, version: Version, settings: Settings, *, path: Path | None) -> None:
         """Not for users: see ``open`` and ``from_codes``."""
         self._lock = threading.Lock()
         self._swapping = threading.Lock()
         self._version = version
         self._drained: list[Version] = []
         self._path = path
-        self._hosting = hosting
-        self._replicas = replicas
-        self._timeout_s = timeout_s
-        self._hedge_after_s = hedge_after_s
+        self._settings = settings
         self._closed = False
-        self._keeper = Keeper(self._versions, self._retire, watch)
+        self._keeper = Keeper(self._versions, self._retire, settings.watch)
 
     @classmethod
     def open(
@@ -103,23 +89,11 @@ class ShardedIndex:
         there are fewer segments than shards, DamagedError where no replica of a shard finds its bytes whole,
         and IncompleteError where none starts.
         """
-        paths = _paths(path, copies)
-        _check_timeout(timeout_s)
-        hedge_after_s = check_hedge(hedge_after_s)
-        hosting = Hosting(threads=threads, cpus=cpus_per_shard)
+        paths = all_paths(path, copies)
+        settings = Settings(replicas, threads, cpus_per_shard, timeout_s, hedge_after_s, watch)
         source = FileSource(paths, describe(paths[0], shards), preload=preload, verify=verify)
         ensure_ray()
-        version = Version(source, hosting)
-        version.start_all(replicas, held={})
-        return cls(
-            version,
-            path=paths[0],
-            hosting=hosting,
-            replicas=replicas,
-            timeout_s=timeout_s,
-            hedge_after_s=hedge_after_s,
-            watch=watch,
-        )
+        return cls(Version(source, settings).start_all(), settings, path=paths[0])
 
     @classmethod
     def from_codes(
@@ -146,9 +120,7 @@ class ShardedIndex:
         # Each shard alone could not see an id that another holds too.
         check_new_ids(ids, [])
         rows = place_rows(len(codes), shards)
-        _check_timeout(timeout_s)
-        hedge_after_s = check_hedge(hedge_after_s)
-        hosting = Hosting(threads=threads, cpus=cpus_per_shard)
+        settings = Settings(replicas, threads, cpus_per_shard, timeout_s, hedge_after_s, watch)
         ensure_ray()
         source = MemorySource(
             n_bits=n_bits,
@@ -156,17 +128,7 @@ class ShardedIndex:
             parts=[(ray.put(codes[part]), ray.put(ids[part])) for part in rows],
             n_codes=tuple(part.stop - part.start for part in rows),
         )
-        version = Version(source, hosting)
-        version.start_all(replicas, held={})
-        return cls(
-            version,
-            path=None,
-            hosting=hosting,
-            replicas=replicas,
-            timeout_s=timeout_s,
-            hedge_after_s=hedge_after_s,
-            watch=watch,
-        )
+        return cls(Version(source, settings).start_all(), settings, path=None)
 
     @property
     def path(self) -> Path | None:
@@ -324,7 +286,9 @@ class ShardedIndex:
         ids = np.asarray(ids, dtype=np.int64).ravel()
         with self._serving() as version:
             shared = ray.put(ids) if ids.nbytes > INLINE_BYTES else ids
-            parts = ask_once(version, lambda actor: actor.keys_of.remote(shared), timeout_s=self._timeout_s)
+            parts = ask_once(
+                version, lambda actor: actor.keys_of.remote(shared), timeout_s=self._settings.timeout_s
+            )
         return [next((key for key in keys if key is not None), None) for keys in zip(*parts, strict=True)]
 
     def explain(self, query: Codes, *, k: int | None = None, radius: int | None = None) -> list[Plan]:
@@ -346,7 +310,9 @@ class ShardedIndex:
             if k is not None:
                 k = check_k(k, version.n_codes, pad=False)
             return ask_once(
-                version, lambda actor: actor.explain.remote(query, k, radius), timeout_s=self._timeout_s
+                version,
+                lambda actor: actor.explain.remote(query, k, radius),
+                timeout_s=self._settings.timeout_s,
             )
 
     def health(self) -> tuple[ShardHealth, ...]:
@@ -375,7 +341,7 @@ class ShardedIndex:
     def remove_replica(self, shard: int, number: int) -> None:
         """End one replica of a shard after it has answered what it was asked; not the last that answers."""
         with self._serving() as version, version.lock:
-            version.drain(_shard_of(version, shard), number)
+            version.drain(check_shard(shard, version.n_shards), number)
 
     def move_replica(self, shard: int, number: int, *, node: str | None = None) -> int:
         """Start a replica on ``node`` in place of the one called ``number``; return the new one's number.
@@ -383,7 +349,7 @@ class ShardedIndex:
         The old one answers until the new one does, and then what it was asked before it ends.
         """
         with self._serving() as version:
-            version.find(_shard_of(version, shard), number)
+            version.find(check_shard(shard, version.n_shards), number)
             new = self._add(version, shard, node)
             with version.lock:
                 version.drain(shard, number)
@@ -397,7 +363,7 @@ class ShardedIndex:
         and then the old replicas end. No question sees both. If it raises, the old version goes on serving.
         Raises what ``open`` raises, and ValueError where ``n_bits`` differ.
         """
-        paths = _paths(path, copies)
+        paths = all_paths(path, copies)
         with self._swapping:
             old = self._serving_now()
             if not isinstance(old.source, FileSource):
@@ -408,8 +374,7 @@ class ShardedIndex:
                     f"an index of {old.source.n_bits} bits cannot be swapped for one of {source.n_bits}: "
                     "questions under way would fail; open it beside this one"
                 )
-            new = Version(source, self._hosting)
-            new.start_all(self._replicas, held=old.bytes_held())
+            new = Version(source, self._settings).start_all(held=old.bytes_held())
             with self._lock:
                 if self._closed:
                     new.close()
@@ -469,7 +434,7 @@ class ShardedIndex:
         version.close()
 
     def _add(self, version: Version, shard: int, node: str | None) -> int:
-        replica = version.start(_shard_of(version, shard), node=node)
+        replica = version.start(check_shard(shard, version.n_shards), node=node)
         version.await_ready(replica)
         error = version.error_of(replica)
         if error is not None:
@@ -482,8 +447,8 @@ class ShardedIndex:
     ) -> Request:
         return Request(
             Question(method, queries, argument),
-            timeout_s=self._timeout_s if timeout_s is None else _check_timeout(timeout_s),
-            hedge_after_s=self._hedge_after_s,
+            timeout_s=self._settings.timeout_s if timeout_s is None else check_timeout(timeout_s),
+            hedge_after_s=self._settings.hedge_after_s,
             partial=partial,
         )
 
@@ -493,23 +458,3 @@ def _check_queries(queries: Codes, fingerprint: str | None, version: Version) ->
     wanted = version.source.fingerprint
     if fingerprint is not None and fingerprint != wanted:
         raise FingerprintError(fingerprint, wanted or "none", what="queries")
-
-
-def _check_timeout(timeout_s: float | None) -> float | None:
-    if timeout_s is not None and not timeout_s > 0:
-        raise ValueError(f"timeout_s must be more than 0, or None for no bound, got {timeout_s}")
-    return timeout_s
-
-
-def _paths(path: str | Path, copies: Sequence[str | Path]) -> tuple[Path, ...]:
-    if isinstance(copies, str | Path):
-        raise TypeError(f"copies must be a list of directories, got {copies!r}; put it into a list")
-    return tuple(Path(one).absolute() for one in (path, *copies))
-
-
-def _shard_of(version: Version, shard: int) -> int:
-    if isinstance(shard, bool) or not isinstance(shard, int):
-        raise TypeError(f"shard must be an int, got {type(shard).__name__}")
-    if not 0 <= shard < version.n_shards:
-        raise ValueError(f"shard must be from 0 to {version.n_shards - 1}, got {shard}")
-    return shard

@@ -7,8 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -19,6 +18,7 @@ from .health import ReplicaHealth, ShardHealth, describe_replica
 from .pace import Paces
 from .placement import Node, place_replica, place_replicas
 from .replicas import ASKABLE, GONE, Condition, Replica, backoff_s
+from .settings import Settings
 from .shard_actor import Opened, ShardActor
 from .sources import Source
 
@@ -29,18 +29,10 @@ _NUMBERS = itertools.count()
 LONG_LIFE_S = 60.0
 
 
-@dataclass(frozen=True)
-class Hosting:
-    """How replicas run: threads of a search, CPUs that Ray reserves for each."""
-
-    threads: int
-    cpus: float
-
-
 class Version:
     """The replicas of one source. Methods may be called from several threads."""
 
-    def __init__(self, source: Source, hosting: Hosting) -> None:
+    def __init__(self, source: Source, settings: Settings) -> None:
         self.source = source
         self.n_codes = sum(source.n_codes)
         self.paces = Paces()
@@ -48,7 +40,7 @@ class Version:
         # Questions that are asked of this version, and those that were given up but keep a replica busy.
         self.users = 0
         self.strays: dict[Any, Replica] = {}
-        self._hosting = hosting
+        self._settings = settings
         self._replicas: list[list[Replica]] = [[] for _ in source.n_codes]
         self._actors: dict[int, Any] = {}
         self._openings: dict[int, Any] = {}
@@ -91,14 +83,14 @@ class Version:
         with self.lock:
             self.users -= 1
 
-    def start_all(self, replicas: int, held: Mapping[str, int]) -> None:
-        """Start ``replicas`` of each shard and wait for them.
+    def start_all(self, *, held: Mapping[str, int] | None = None) -> Self:
+        """Start all replicas of each shard, wait for them, and return the version.
 
         One of each shard has to come up, others are tried again later. Raises what stopped the first of a
         shard that has none; then nothing is left running. ``held`` are bytes that nodes hold already.
         """
-        nodes = self._nodes(held)
-        placed = place_replicas(self.source.n_bytes, nodes, replicas)
+        nodes = self._nodes(held or {})
+        placed = place_replicas(self.source.n_bytes, nodes, self._settings.replicas)
         try:
             started = [
                 self._launch(shard, node, copy=copy)
@@ -113,6 +105,7 @@ class Version:
         except BaseException:
             self.close()
             raise
+        return self
 
     def start(
         self,
@@ -287,7 +280,7 @@ class Version:
         return self._errors.get(replica.number)
 
     def _nodes(self, held: Mapping[str, int]) -> list[Node]:
-        return alive_nodes(cpus=self._hosting.cpus, bounded=self.source.owned, held=held)
+        return alive_nodes(cpus=self._settings.cpus, bounded=self.source.owned, held=held)
 
     def _launch(self, shard: int, node: str, *, copy: int) -> Replica:
         with self.lock:
@@ -297,8 +290,8 @@ class Version:
             replica = Replica(shard, next(_NUMBERS), node, copy=copy, started_at=now)
             kind: Any = ShardActor
             pinned = NodeAffinitySchedulingStrategy(node, soft=False)
-            actor = kind.options(num_cpus=self._hosting.cpus, scheduling_strategy=pinned).remote(
-                threads=self._hosting.threads
+            actor = kind.options(num_cpus=self._settings.cpus, scheduling_strategy=pinned).remote(
+                threads=self._settings.threads
             )
             self._actors[replica.number] = actor
             self._openings[replica.number] = self.source.open(actor, shard, copy)
