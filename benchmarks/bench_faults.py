@@ -193,6 +193,7 @@ def main() -> None:
     parser.add_argument("--faults", nargs="+", choices=list(FAULTS), default=list(FAULTS))
     parser.add_argument("--quiet-s", type=float, default=6.0, help="seconds of load before and after a fault")
     parser.add_argument("--work", type=Path, help="folder for the index (default: a temporary one)")
+    parser.add_argument("--results", type=Path, default=provenance.RESULTS)
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="hashnet-faults-", dir=arguments.work))
     failed = []
@@ -201,7 +202,7 @@ def main() -> None:
         with cluster_of(NODES, folder / "gcs") as cluster:
             for fault in arguments.faults:
                 figures = suffer(fault, cluster, oracle, folder, arguments.quiet_s)
-                keep(fault, figures)
+                keep(fault, figures, arguments.results)
                 print(json.dumps({fault: {**figures, "timeline": "..."}}, indent=1), flush=True)
                 if fault != "rot" and (figures["wrong"] or figures["success"] < LEAST_SUCCESS):
                     failed.append(fault)
@@ -211,9 +212,9 @@ def main() -> None:
         raise SystemExit(f"wrong or failed answers under: {', '.join(failed)}")
 
 
-def keep(fault: str, figures: dict[str, Any]) -> None:
+def keep(fault: str, figures: dict[str, Any], folder: Path) -> None:
     """Store the figures of one fault beside those of the others, and draw them all."""
-    stored = provenance.RESULTS / "faults.json"
+    stored = folder / "faults.json"
     faults = json.loads(stored.read_text(encoding="utf-8"))["faults"] if stored.exists() else {}
     origin = provenance.provenance(("numpy", "ray"))
     faults[fault] = {**figures, "commit": origin["commit"], "dirty": origin["dirty"]}
@@ -240,7 +241,7 @@ def keep(fault: str, figures: dict[str, Any]) -> None:
         "faults": faults,
         **origin,
     }
-    path = provenance.keep("faults", result)
+    path = provenance.keep("faults", result, folder=folder)
     draw_faults(result, path.with_suffix(".svg"))
 
 
