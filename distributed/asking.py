@@ -15,7 +15,7 @@ from .cutting import cut, piece_rows
 from .fanout import Fanout
 from .gather import check_complete
 from .pace import HedgeAfter, hedge_delay
-from .replicas import Replica
+from .replicas import Condition, Replica
 from .version import Version, cause_of, reason_of
 from .wire import Question, pack_question, unpack_answer
 
@@ -183,6 +183,10 @@ def converse(
                     answer = ray.get(ref)
                 except Exception as error:
                     _take_out(version, fanout, piece, replica, error)
+                    continue
+                if replica.condition is Condition.DAMAGED:
+                    # It was found out meanwhile: this answer may come from damaged bytes.
+                    _failed(version, fanout, piece, replica, replica.reason)
                     continue
                 with version.lock:
                     replica.outstanding -= 1

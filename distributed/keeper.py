@@ -37,7 +37,7 @@ class Keeper:
         self._retire = weakref.WeakMethod(retire)
         self._watch = watch
         self._ended = threading.Event()
-        # Starting asks Ray where nodes are, which may take long while its head is away; watching goes on.
+        # Starting and ending ask Ray's head, which may take long while it is away; watching goes on.
         self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hashnet-starter")
         self._starting: set[int] = set()
         self._probes: dict[int, tuple[Any, float]] = {}
@@ -66,6 +66,8 @@ class Keeper:
         now = time.monotonic()
         for version in versions:
             version.collect_strays()
+            if version.has_doomed:
+                self._starter.submit(version.end_doomed)
             for replica in version.all_replicas():
                 if replica.condition is Condition.STARTING:
                     self._await_start(version, replica, now)

@@ -46,6 +46,8 @@ class Version:
         self._openings: dict[int, Any] = {}
         self._pids: dict[int, int] = {}
         self._errors: dict[int, Exception] = {}
+        # Processes that nobody asks any more and that are still to be ended.
+        self._doomed: list[Any] = []
         self._closed = False
 
     @property
@@ -123,15 +125,11 @@ class Version:
             nodes = self._nodes(held or {})
             holders = [one.node for one in self.replicas(shard) if one.condition not in GONE]
             node = place_replica(self.source.n_bytes[shard], nodes, used=self.bytes_held(), holders=holders)
-        with self.lock:
-            if after is None:
-                return self._launch(shard, node, copy=len(self._replicas[shard]))
-            # What was damaged in one copy may be whole in the next.
-            copy = after.copy + (after.condition is Condition.DAMAGED)
-            replica = self._launch(shard, node, copy=copy)
-            replica.failures = after.failures
-            self._forget(after)
-            return replica
+        if after is None:
+            return self._launch(shard, node, copy=len(self._replicas[shard]))
+        # What was damaged in one copy may be whole in the next.
+        copy = after.copy + (after.condition is Condition.DAMAGED)
+        return self._launch(shard, node, copy=copy, after=after)
 
     def bytes_held(self) -> dict[str, int]:
         """Return the bytes of the replicas on each node."""
@@ -259,6 +257,19 @@ class Version:
             for ref in ended:
                 self.strays.pop(ref).outstanding -= 1
 
+    def end_doomed(self) -> None:
+        """End the processes of replicas that were taken out; may wait for Ray's head."""
+        with self.lock:
+            doomed, self._doomed = self._doomed, []
+        for actor in doomed:
+            if ray.is_initialized():
+                ray.kill(actor)
+
+    @property
+    def has_doomed(self) -> bool:
+        """Whether there is something for ``end_doomed`` to do."""
+        return bool(self._doomed)
+
     def health(self) -> tuple[ShardHealth, ...]:
         """Return the condition of every replica."""
         with self.lock:
@@ -274,6 +285,7 @@ class Version:
             for replica in self.all_replicas():
                 replica.condition = Condition.DEAD
                 self._end(replica)
+        self.end_doomed()
 
     def error_of(self, replica: Replica) -> Exception | None:
         """Return what took a replica out."""
@@ -282,27 +294,32 @@ class Version:
     def _nodes(self, held: Mapping[str, int]) -> list[Node]:
         return alive_nodes(cpus=self._settings.cpus, bounded=self.source.owned, held=held)
 
-    def _launch(self, shard: int, node: str, *, copy: int) -> Replica:
+    def _launch(self, shard: int, node: str, *, copy: int, after: Replica | None = None) -> Replica:
+        # Not under the lock: without its head Ray may wait here, and questions are not to wait with it.
+        kind: Any = ShardActor
+        pinned = NodeAffinitySchedulingStrategy(node, soft=False)
+        actor = kind.options(num_cpus=self._settings.cpus, scheduling_strategy=pinned).remote(
+            threads=self._settings.threads
+        )
+        opening = self.source.open(actor, shard, copy)
+        replica = Replica(shard, next(_NUMBERS), node, copy=copy, started_at=time.monotonic())
         with self.lock:
-            if self._closed:
-                raise ValueError("the sharded index is closed; open it again")
-            now = time.monotonic()
-            replica = Replica(shard, next(_NUMBERS), node, copy=copy, started_at=now)
-            kind: Any = ShardActor
-            pinned = NodeAffinitySchedulingStrategy(node, soft=False)
-            actor = kind.options(num_cpus=self._settings.cpus, scheduling_strategy=pinned).remote(
-                threads=self._settings.threads
-            )
-            self._actors[replica.number] = actor
-            self._openings[replica.number] = self.source.open(actor, shard, copy)
-            self._replicas[shard].append(replica)
-            return replica
+            if not self._closed:
+                self._actors[replica.number] = actor
+                self._openings[replica.number] = opening
+                self._replicas[shard].append(replica)
+                if after is not None:
+                    replica.failures = after.failures
+                    self._forget(after)
+                return replica
+        ray.kill(actor)
+        raise ValueError("the sharded index is closed; open it again")
 
     def _end(self, replica: Replica) -> None:
-        actor = self._actors.pop(replica.number, None)
         self._openings.pop(replica.number, None)
-        if actor is not None and ray.is_initialized():
-            ray.kill(actor)
+        actor = self._actors.pop(replica.number, None)
+        if actor is not None:
+            self._doomed.append(actor)
 
     def _forget(self, replica: Replica) -> None:
         if replica in self._replicas[replica.shard]:

@@ -1,4 +1,4 @@
-"""Nodes and the head of a real cluster die under load, and no answer is wrong: the fault benchmark, in short."""
+"""A node and the head of a real cluster die under load, and no answer is wrong: bench_faults in short."""
 
 import json
 import subprocess
