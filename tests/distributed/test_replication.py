@@ -229,10 +229,11 @@ def test_swapping_under_load_gives_old_or_new_answers_and_no_error(directory, qu
 
         def ask():
             while not stop.is_set():
+                began = time.monotonic()
                 try:
                     ids = sharded.search(queries, 15).ids
                     is_old, is_new = (np.array_equal(ids, of.ids) for of in (wanted[0], new))
-                    seen.append({(True, False): "old", (False, True): "new"}[is_old, is_new])
+                    seen.append((began, {(True, False): "old", (False, True): "new"}[is_old, is_new]))
                 except Exception as error:
                     errors.append(error)
 
@@ -242,14 +243,14 @@ def test_swapping_under_load_gives_old_or_new_answers_and_no_error(directory, qu
         until(lambda: len(seen) > 20)
         old_pids = {one.pid for shard in sharded.health() for one in shard.replicas}
         sharded.swap(other)
-        swapped = len(seen)
-        until(lambda: len(seen) > swapped + 20)
+        swapped = time.monotonic()
+        until(lambda: sum(began > swapped for began, _ in seen) > 20)
         stop.set()
         for thread in threads:
             thread.join()
         assert errors == []
-        assert seen[0] == "old"
-        assert set(seen[swapped + len(threads) :]) == {"new"}
+        assert seen[0][1] == "old"
+        assert {which for began, which in seen if began > swapped} == {"new"}
         assert (sharded.path, sharded.fingerprint) == (other, "sha256:6")
         until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in old_pids))  # noqa: PTH110
 
