@@ -13,16 +13,18 @@ if __name__ != "hashnet.distributed":
     raise ModuleNotFoundError(f"No module named '{__name__}' here; import hashnet.distributed")
 
 if TYPE_CHECKING:
+    from .build import build_with_ray
     from .cluster import ensure_ray, ray_cluster
     from .encode import encode_with_ray
     from .gather import Answer
     from .sharded_index import ShardedIndex
 
-__all__ = ["Answer", "ShardedIndex", "encode_with_ray", "ensure_ray", "ray_cluster"]
+__all__ = ["Answer", "ShardedIndex", "build_with_ray", "encode_with_ray", "ensure_ray", "ray_cluster"]
 
 _HOME = {
     "Answer": "gather",
     "ShardedIndex": "sharded_index",
+    "build_with_ray": "build",
     "encode_with_ray": "encode",
     "ensure_ray": "cluster",
     "ray_cluster": "cluster",

@@ -80,6 +80,7 @@ app.command(
         "hashnet build codes --output photos.hnx --shards 2",
         "hashnet build codes.u8bin --output big.hnx --memory 8G",
         "hashnet build codes.bin --n-bits 64 --output big.hnx",
+        "hashnet build codes --output big.hnx --shards 16 --workers 8 --ray auto",
     )
 )(guarded(build, resume="no index was left behind; run the same command again"))
 app.command(epilog=examples("hashnet add photos.hnx codes2", "hashnet add big.hnx more.u8bin"))(

@@ -5,7 +5,7 @@ import pytest
 
 from hashnet import Index, open_index
 from hashnet.encoding import CodeStore, build_index
-from hashnet.encoding.building import absolute_source
+from hashnet.encoding.build_parts import absolute_source
 
 
 class Stop(BaseException):
