@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from hashnet.codes import Codes
 from hashnet.encoding import CodeStore
 from hashnet.encoding.build_job import build_and_commit_part, open_build
 from hashnet.encoding.build_parts import BuildPlan, source_mark
 from hashnet.encoding.building import check_absent
-from hashnet.errors import HashnetError
 from hashnet.index import LayoutOptions, open_codes
-from hashnet.index.arguments import check_memory
+from hashnet.index.arguments import LEAST_MEMORY, check_memory
 from hashnet.index.layout import DEFAULT_LAYOUT
 from hashnet.progress import NO_PROGRESS, Progress
 
 from .build_meter import StageCount, expected_tables, rows_built
-from .build_placement import BuildQueue, BuildSlot, NodeSize, place_workers
 from .cluster import ray_cluster
-
-STALL_TIMEOUT_S = 600.0
-_POLL_S = 0.5
+from .pool import STALL_TIMEOUT_S, WorkerPool, cluster_nodes
+from .worker_placement import place_workers
 
 
 @dataclass(frozen=True)
@@ -83,9 +76,24 @@ def build_with_ray(
             progress.advance(plan.n_codes - sum(sizes.values()))
             if remaining:
                 with ray_cluster(address):
-                    slots = place_workers(_nodes(), min(workers, len(remaining)), memory=memory)
-                    run = _Run(spec, sizes, slots, threads=threads, progress=progress)
-                    run.to_the_end(stall_timeout_s=stall_timeout_s)
+                    slots = place_workers(
+                        cluster_nodes(),
+                        min(workers, len(remaining)),
+                        memory=memory,
+                        least_memory=LEAST_MEMORY,
+                    )
+                    meter = _Meter(plan, sizes, progress)
+                    pool = WorkerPool(
+                        PartBuilder,
+                        lambda slot: {
+                            "spec": spec,
+                            "threads": threads or slot.threads,
+                            "memory": slot.memory,
+                        },
+                        sizes,
+                        slots,
+                    )
+                    pool.run(meter.take, tell=meter.tell, stall_timeout_s=stall_timeout_s)
             job.finish()
         finally:
             progress.finish()
@@ -100,7 +108,7 @@ class PartBuilder:
         self._memory = memory
         self._count = StageCount()
 
-    def build(self, part: int) -> None:
+    def work(self, part: int) -> None:
         """Build and commit one part."""
         spec, self._count = self._spec, StageCount()
         source = _open_source(Path(spec.source), spec.n_bits)
@@ -120,143 +128,35 @@ class PartBuilder:
             progress=self._count,
         )
 
-    def tables(self) -> float:
+    def status(self) -> float:
         """Return how many tables of the present part are sorted."""
         return self._count.tables
 
 
-@dataclass
-class _Worker:
-    actor: Any
-    part: int
-    building: Any
-    tables: float = 0.0
-    asked: Any = None
+class _Meter:
+    """Tells a Progress how many rows the parts that are built and in work amount to."""
 
-
-@dataclass
-class _Run:
-    """Keeps every slot busy until all parts are built."""
-
-    spec: BuildSpec
-    sizes: dict[int, int]
-    slots: list[BuildSlot]
-    threads: int | None
-    progress: Progress
-    busy: dict[int, _Worker] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self._queue = BuildQueue(self.sizes, self.slots)
-        self._tables = expected_tables(
-            self.spec.plan.n_bits, max(self.sizes.values()), self.spec.plan.layout.tables
-        )
+    def __init__(self, plan: BuildPlan, sizes: dict[int, int], progress: Progress) -> None:
+        self._sizes = sizes
+        self._tables = expected_tables(plan.n_bits, max(sizes.values()), plan.layout.tables)
+        self._progress = progress
+        self._began = time.monotonic()
         self._built = 0
         self._told = 0
 
-    def to_the_end(self, *, stall_timeout_s: float) -> None:
-        """Build all parts; end the workers, whatever happens."""
-        began = last = time.monotonic()
-        try:
-            for slot in range(len(self.slots)):
-                self._start(slot, self._actor(slot))
-            while self.busy:
-                refs = {worker.building: slot for slot, worker in self.busy.items()}
-                ready, _ = ray.wait(list(refs), timeout=_POLL_S)
-                for ref in ready:
-                    self._take(refs[ref])
-                self._poll()
-                if self._tell(time.monotonic() - began) or ready:
-                    last = time.monotonic()
-                elif time.monotonic() - last > stall_timeout_s:
-                    raise HashnetError(
-                        f"no worker got on for {stall_timeout_s:g} s; the cluster may have no free CPU "
-                        "(`ray status` shows it). Finished parts are kept, run again to continue"
-                    )
-        finally:
-            for worker in self.busy.values():
-                ray.kill(worker.actor)
+    def take(self, part: int, _: None) -> None:
+        """Count a part that is built."""
+        self._built += self._sizes[part]
 
-    def _actor(self, slot: int) -> Any:
-        where = self.slots[slot]
-        return (
-            ray.remote(PartBuilder)
-            .options(
-                num_cpus=where.cpus,
-                # One thread builds, one answers how far it is.
-                max_concurrency=2,
-                max_restarts=0,
-                scheduling_strategy=NodeAffinitySchedulingStrategy(where.node, soft=False),
-            )
-            .remote(self.spec, threads=self.threads or where.threads, memory=where.memory)
-        )
-
-    def _start(self, slot: int, actor: Any) -> None:
-        part = self._queue.next(slot)
-        if part is None:
-            ray.kill(actor)
-            self.busy.pop(slot, None)
-            return
-        self.busy[slot] = _Worker(actor, part, actor.build.remote(part))
-
-    def _take(self, slot: int) -> None:
-        worker = self.busy[slot]
-        try:
-            ray.get(worker.building)
-        except ray.exceptions.RayTaskError as error:
-            cause = getattr(error, "cause", None)
-            raise (cause if isinstance(cause, Exception) else error) from None
-        except ray.exceptions.RayError as error:
-            del self.busy[slot]
-            try:
-                again = self._queue.lost(slot, worker.part)
-            except RuntimeError as given_up:
-                raise HashnetError(
-                    f"{given_up} (the last: {type(error).__name__}); too little memory on a node is the "
-                    "usual cause: pass a smaller --memory or fewer --workers. Finished parts are kept, run "
-                    "again to continue"
-                ) from error
-            if again:
-                self._start(slot, self._actor(slot))
-            self._wake()
-            return
-        self._queue.done(slot)
-        self._built += self.sizes[worker.part]
-        self._start(slot, worker.actor)
-
-    def _wake(self) -> None:
-        """Give parts of a lost worker to those that had run out of parts."""
-        for slot in range(len(self.slots)):
-            if slot not in self.busy and self._queue.is_open(slot) and self._queue.has_parts():
-                self._start(slot, self._actor(slot))
-
-    def _poll(self) -> None:
-        for worker in self.busy.values():
-            if worker.asked is None:
-                worker.asked = worker.actor.tables.remote()
-                continue
-            if ray.wait([worker.asked], timeout=0)[0]:
-                with contextlib.suppress(ray.exceptions.RayError):
-                    worker.tables = ray.get(worker.asked)
-                worker.asked = None
-
-    def _tell(self, seconds: float) -> bool:
-        """Report progress; return whether there was any."""
-        tables = {worker.part: worker.tables for worker in self.busy.values()}
-        done = self._built + rows_built(self.sizes, tables, tables=self._tables)
+    def tell(self, tables: Mapping[int, float]) -> bool:
+        """Report progress, given the sorted tables of the parts in work; return whether there was any."""
+        done = self._built + rows_built(self._sizes, tables, tables=self._tables)
         gained = done - self._told
         if gained <= 0:
             return False
         self._told = done
-        self.progress.advance(gained, codes_per_s=done / seconds)
+        self._progress.advance(gained, codes_per_s=done / (time.monotonic() - self._began))
         return True
-
-
-def _nodes() -> list[NodeSize]:
-    return [
-        NodeSize(node["NodeID"], float(node["Resources"].get("CPU", 0.0)))
-        for node in ray.nodes()
-        if node["Alive"]
-    ]
 
 
 def _open_source(path: Path, n_bits: int | None) -> CodeStore | Codes:

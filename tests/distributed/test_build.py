@@ -60,14 +60,6 @@ def test_two_workers_build_the_bytes_of_one_process(file, local, tmp_path):
     assert (progress.done, progress.total, progress.figures) == (30_000, 30_000, {"codes_per_s"})
 
 
-def test_a_code_store_with_keys_is_built_alike(codes, tmp_path, run):
-    ours, theirs = tmp_path / "ours.hnx", tmp_path / "theirs.hnx"
-    result = run("build", codes, "--output", ours, "--shards", 2, "--workers", 2)
-    assert result.exit_code == 0, result.stderr
-    assert run("build", codes, "--output", theirs, "--shards", 2).exit_code == 0
-    assert content(ours) == content(theirs)
-
-
 def test_a_killed_worker_is_replaced(file, local, tmp_path):
     from hashnet.distributed import build_with_ray
     from hashnet.distributed.build import PartBuilder
@@ -76,12 +68,12 @@ def test_a_killed_worker_is_replaced(file, local, tmp_path):
     pids.mkdir()
 
     class DiesOnce(PartBuilder):
-        def build(self, part):
+        def work(self, part):
             mine = pids / str(part)
             if part == 1 and not mine.exists():
                 mine.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
-            super().build(part)
+            super().work(part)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("hashnet.distributed.build.PartBuilder", DiesOnce)
@@ -95,10 +87,10 @@ def test_what_a_worker_raises_ends_the_build_and_a_rerun_goes_on(file, local, tm
     from hashnet.distributed.build import PartBuilder
 
     class Fails(PartBuilder):
-        def build(self, part):
+        def work(self, part):
             if part == 2:
                 raise HashnetError("the disk is full")
-            super().build(part)
+            super().work(part)
 
     output = tmp_path / "a.hnx"
     with pytest.MonkeyPatch.context() as patch:
@@ -119,7 +111,7 @@ def test_workers_that_are_lost_again_and_again_end_the_build(file, tmp_path):
     from hashnet.distributed.build import PartBuilder
 
     class Dies(PartBuilder):
-        def build(self, part):
+        def work(self, part):
             os.kill(os.getpid(), signal.SIGKILL)
 
     with pytest.MonkeyPatch.context() as patch:
