@@ -14,12 +14,21 @@ if __name__ != "hashnet.distributed":
 
 if TYPE_CHECKING:
     from .build import build_with_ray
+    from .bulk import search_to_file
     from .cluster import ensure_ray, ray_cluster
     from .encode import encode_with_ray
     from .gather import Answer
     from .sharded_index import ShardedIndex
 
-__all__ = ["Answer", "ShardedIndex", "build_with_ray", "encode_with_ray", "ensure_ray", "ray_cluster"]
+__all__ = [
+    "Answer",
+    "ShardedIndex",
+    "build_with_ray",
+    "encode_with_ray",
+    "ensure_ray",
+    "ray_cluster",
+    "search_to_file",
+]
 
 _HOME = {
     "Answer": "gather",
@@ -28,6 +37,7 @@ _HOME = {
     "encode_with_ray": "encode",
     "ensure_ray": "cluster",
     "ray_cluster": "cluster",
+    "search_to_file": "bulk",
 }
 
 

@@ -15,7 +15,7 @@ from hashnet.index.arguments import check_k, check_radius, check_threads
 from hashnet.index.store import Store
 from hashnet.progress import NO_PROGRESS, Progress
 
-from .bulk_job import BulkJob, commit_unit, open_bulk_job
+from .bulk_job import commit_unit, open_bulk_job
 from .bulk_units import UNIT_QUERIES, BulkSettings, digest_of_queries
 
 DEFAULT_K = 10
@@ -66,8 +66,8 @@ def search_to_file(
     """
     if preload and workers:
         raise ValueError(
-            "--preload would copy the index once for each worker; leave it out (workers map it, and share what "
-            "is in memory), or answer without --workers"
+            "--preload would copy the index once for each worker; leave it out (workers map it, and share "
+            "what is in memory), or answer without --workers"
         )
     spec = _spec(index, queries, output, k=k, radius=radius, count=count, unit_queries=unit_queries)
     Path(spec.output).parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +83,7 @@ def search_to_file(
                     spec, sizes, meter, workers, threads=threads, address=address, timeout_s=stall_timeout_s
                 )
             elif remaining:
-                _answer_here(spec, job, meter, threads=check_threads(threads), preload=preload)
+                _answer_here(spec, remaining, meter, threads=check_threads(threads), preload=preload)
             return job.finish()
         finally:
             progress.finish()
@@ -163,15 +163,15 @@ def _spec(
             unit_queries=unit_queries,
         )
     # Workers start in folders of their own.
-    paths = [str(Path(path).absolute()) for path in (index, queries, output)]
-    return BulkSpec(*paths, settings=settings)
+    where = [str(Path(path).absolute()) for path in (index, queries, output)]
+    return BulkSpec(index=where[0], queries=where[1], output=where[2], settings=settings)
 
 
-def _answer_here(spec: BulkSpec, job: BulkJob, meter: _Meter, *, threads: int, preload: bool) -> None:
+def _answer_here(spec: BulkSpec, units: list[int], meter: _Meter, *, threads: int, preload: bool) -> None:
     index, _ = open_snapshot(spec.index, wanted=spec.settings.index, preload=preload)
     with index:
         queries = open_codes(spec.queries, n_bits=spec.settings.n_bits)
-        for unit in job.remaining:
+        for unit in units:
             commit_unit(index, queries, spec.settings, unit, Path(spec.output), threads=threads)
             meter.take(unit)
 

@@ -1,4 +1,4 @@
-"""One worker of a bulk query: it maps the index and commits the units that it is given; it decides nothing."""
+"""One worker of a bulk query: it maps the index and commits the units that it is given."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .bulk_units import digest_of_queries
 
 
 class UnitAnswerer:
-    """An actor; the index is opened by the first unit, so that what is wrong with it is told like the rest."""
+    """An actor; it opens the index with its first unit, so that an error there is told like any other."""
 
     def __init__(self, spec: BulkSpec, *, threads: int) -> None:
         self._spec = spec

@@ -107,7 +107,7 @@ class BulkJob:
 
 @contextmanager
 def open_bulk_job(output: Path, settings: BulkSettings) -> Iterator[BulkJob]:
-    """Begin or continue the job whose output is the file ``output``; where that is done already, so is the job.
+    """Begin or continue the job whose output is the file ``output``; where that is there, the job is done.
 
     Raises FileExistsError where something else is there, ResumeError where it was begun with another
     question, and LockedError while another process is at it.
@@ -115,8 +115,8 @@ def open_bulk_job(output: Path, settings: BulkSettings) -> Iterator[BulkJob]:
     if output.exists():
         if not _is_answer(output, settings):
             raise FileExistsError(
-                f"{output} exists already and is not the answer to this question; choose another --output, or "
-                "delete it"
+                f"{output} exists already and is not the answer to this question; choose another --output, "
+                "or delete it"
             )
         yield BulkJob(output, settings, done=True)
         return
@@ -154,7 +154,7 @@ def job_folder(output: Path) -> Path:
 def _write_table_file(path: Path, schema: Any, tables: Iterator[Any]) -> None:
     with (
         replacing(path) as temporary,
-        pq.ParquetWriter(temporary, schema, compression="zstd", store_schema=False) as writer,
+        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
     ):
         for table in regrouped(tables, schema):
             writer.write_table(table, row_group_size=len(table))

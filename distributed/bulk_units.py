@@ -1,8 +1,8 @@
 """What a bulk query is, how its answers become rows, and what its files look like: no Ray.
 
 hits.parquet has a row for each neighbour: ``query`` (row number of the query, from 0), ``rank`` (from 1, by
-ascending distance, ties by id), ``id``, ``distance``, and ``key``, null where the index knows none. A count has
-``query`` and ``count`` alone. Rows ascend by (query, rank).
+ascending distance, ties by id), ``id``, ``distance``, and ``key``, null where the index knows none. A count
+has ``query`` and ``count`` alone. Rows ascend by (query, rank).
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def answer_unit(
 
 
 def regrouped(tables: Iterable[Any], schema: Any, rows: int = ROW_GROUP_ROWS) -> Iterator[Any]:
-    """Yield the same rows in tables of exactly ``rows`` rows, the last with the rest; none is an empty table."""
+    """Yield the same rows in tables of exactly ``rows`` rows, the last with the rest; none is empty."""
     held: list[Any] = []
     n_held = 0
     for table in tables:
@@ -147,7 +147,7 @@ def digest_of_queries(queries: Codes, *, piece_rows: int = 1 << 20) -> str:
     """Return a digest of the rows; works in bounded memory on mapped ones."""
     hasher = hashlib.sha256(repr(queries.shape[1:]).encode())
     for begin in range(0, len(queries), piece_rows):
-        hasher.update(np.ascontiguousarray(queries[begin : begin + piece_rows]))
+        hasher.update(np.ascontiguousarray(queries[begin : begin + piece_rows]).data)
     return hasher.hexdigest()
 
 

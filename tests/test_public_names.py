@@ -18,7 +18,9 @@ PUBLIC = {
         check_pixels decode_image load_digits load_image one_hot open_folder open_images open_list read_batch
         split
         """,
-    "hashnet.distributed": "Answer ShardedIndex build_with_ray encode_with_ray ensure_ray ray_cluster",
+    "hashnet.distributed": """
+        Answer ShardedIndex build_with_ray encode_with_ray ensure_ray ray_cluster search_to_file
+        """,
     "hashnet.encoding": """
         CodeShard CodeStore EncodedRows Encoder RejectedRow add_to_index build_index encode_to_store
         """,

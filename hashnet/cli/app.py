@@ -91,8 +91,9 @@ app.command(
         "hashnet search photos.hnx --image cat.jpg --model model --k 10",
         "hashnet search photos.hnx --queries queries.npy --radius 4 --json",
         "hashnet search photos.hnx --queries queries.npy --radius 8 --count",
+        "hashnet search big.hnx --queries million.npy --k 10 --output hits.parquet --workers 2",
     )
-)(guarded(search))
+)(guarded(search, resume="nothing was changed, and what --output has finished is kept; run it again"))
 app.command(epilog=examples("hashnet info photos.hnx", "hashnet info model --json"))(guarded(info))
 app.command(epilog=examples("hashnet check photos.hnx"))(guarded(check))
 app.command(epilog=examples("hashnet evaluate --model model --data photos/ --at 1000 --report page.html"))(
