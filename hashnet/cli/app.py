@@ -20,6 +20,7 @@ from hashnet.cli.evaluate import evaluate
 from hashnet.cli.guard import guarded
 from hashnet.cli.info import info
 from hashnet.cli.options import examples
+from hashnet.cli.plan import plan
 from hashnet.cli.search import search
 from hashnet.cli.train import train
 
@@ -102,6 +103,12 @@ app.command(epilog=examples("hashnet evaluate --model model --data photos/ --at 
 app.command(epilog=examples("hashnet crosscheck photos.hnx --sample 1000 --radius 4 --k 10"))(
     guarded(crosscheck)
 )
+app.command(
+    epilog=examples(
+        "hashnet plan --codes 1e11 --bits 64 --qps 5000 --radius 4 --replicas 2",
+        "hashnet plan --codes 1e9 --k 10 --qps 200 --memory-per-node 64G --cores-per-node 8 --json",
+    )
+)(guarded(plan))
 
 
 def main() -> None:

@@ -1,6 +1,8 @@
 """A build in parts: the bytes of a build in one go, and a rerun that goes on where the last one ended."""
 
 import json
+import subprocess
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -198,3 +200,39 @@ def test_an_id_in_two_parts_is_found_at_the_end(codes, tmp_path):
         build_index(store, tmp_path / "b.hnx", segments=2)
     assert not (tmp_path / "a.hnx").exists()
     assert not (tmp_path / "b.hnx").exists()
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from hashnet.encoding.build_job import build_and_commit_part, open_build
+from hashnet.encoding.build_parts import BuildPlan
+from hashnet.index import LayoutOptions, open_codes
+codes = open_codes(sys.argv[1])
+plan = BuildPlan.of(codes, parts=40, layout=LayoutOptions())
+print("ready", flush=True)
+with open_build(Path(sys.argv[2]), plan, codes, mark="m") as job:
+    for part in job.remaining:
+        build_and_commit_part(codes, plan, part, job.staging, threads=1, memory=64 << 20)
+    job.finish()
+"""
+
+
+def test_the_bytes_are_the_same_after_kills_at_random_moments(codes, tmp_path):
+    build_index(codes, tmp_path / "one.hnx", segments=40)
+    np.save(tmp_path / "codes.npy", codes)
+    output, rng = tmp_path / "a.hnx", np.random.default_rng(0)
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "codes.npy"), str(output)]
+    kills = 0
+    while not output.exists():
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            process.stdout.readline()
+            try:
+                process.wait(timeout=rng.uniform(0.02, 0.15))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                kills += 1
+        assert kills < 30
+    assert kills >= 2
+    assert content(output) == content(tmp_path / "one.hnx")
+    assert not (tmp_path / ".a.hnx.building").exists()
