@@ -131,7 +131,12 @@ def open_bulk_job(output: Path, settings: BulkSettings) -> Iterator[BulkJob]:
                 f"another process is answering into {output}; wait for it, or choose another --output"
             ) from None
         job.resume()
-        yield job
+        try:
+            yield job
+        except BaseException:
+            if len(job.remaining) == settings.n_units:
+                shutil.rmtree(job.folder, ignore_errors=True)
+            raise
 
 
 def commit_unit(

@@ -61,10 +61,13 @@ class BuildJob:
         self.staging.rename(self.output)
         sync_directory(self.output.absolute().parent)
 
-    def resume(self, mark: str) -> None:
-        """Take the staging folder over: what is finished there, if it belongs to this build, else nothing."""
+    def take_over(self) -> None:
+        """Become the one that builds here; raises LockedError where another process is it."""
         self.staging.mkdir(parents=True, exist_ok=True)
         self._store.lock()
+
+    def resume(self, mark: str) -> None:
+        """Keep what is finished in the staging folder, if it belongs to this build, else nothing."""
         settings = self.staging / _JOB / _SETTINGS
         wanted = {"plan": self.plan.to_json(), "source": mark}
         if _read_json(settings) != wanted:
@@ -79,6 +82,11 @@ class BuildJob:
             shutil.rmtree(attempt, ignore_errors=True)
         self._store.segments.mkdir(exist_ok=True)
         sync_directory(self.staging)
+
+    def forget_if_empty(self) -> None:
+        """Remove the staging folder if no part is built: then there is nothing to go on with."""
+        if len(self.remaining) == self.plan.n_parts:
+            shutil.rmtree(self.staging, ignore_errors=True)
 
     def release(self) -> None:
         """Let another process build here."""
@@ -105,9 +113,13 @@ def open_build(output: Path, plan: BuildPlan, source: CodeStore | Codes, *, mark
     """
     check_absent(output)
     job = BuildJob(output, plan, source)
+    job.take_over()
     try:
         job.resume(mark)
         yield job
+    except BaseException:
+        job.forget_if_empty()
+        raise
     finally:
         job.release()
 

@@ -254,6 +254,12 @@ def test_a_finished_answer_is_not_computed_again_and_nothing_else_is_overwritten
     assert sorted(path.name for path in tmp_path.iterdir()) == ["hits.parquet", "notes.txt"]
 
 
+def test_a_failure_before_the_first_unit_leaves_nothing(index, asked, tmp_path):
+    with pytest.raises(OSError, match="no Ray"), open_bulk_job(tmp_path / "h", settings_of(index, asked)):
+        raise OSError("no Ray")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_two_processes_do_not_answer_into_the_same_file(begun, index, asked):
     settings = settings_of(index, asked)
     with open_bulk_job(begun, settings), pytest.raises(LockedError, match="another process is answering"):

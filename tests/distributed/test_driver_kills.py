@@ -1,4 +1,4 @@
-"""A command whose driver is killed goes on where it was when it is run again; each run has a Ray of its own."""
+"""A command whose driver is killed goes on where it was when run again; each run has its own Ray."""
 
 import signal
 import subprocess

@@ -105,6 +105,15 @@ def test_an_index_is_not_finished_before_all_its_parts_are(codes, tmp_path):
     assert not (tmp_path / "a.hnx").exists()
 
 
+def test_a_failure_before_the_first_part_leaves_nothing(codes, tmp_path):
+    with (
+        pytest.raises(OSError, match="no Ray"),
+        open_build(tmp_path / "a.hnx", plan_of(codes), codes, mark="m"),
+    ):
+        raise OSError("no Ray")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_two_processes_do_not_build_the_same_output(codes, tmp_path):
     plan = plan_of(codes)
     with (
