@@ -128,9 +128,9 @@ class PartBuilder:
             progress=self._count,
         )
 
-    def status(self) -> float:
-        """Return how many tables of the present part are sorted."""
-        return self._count.tables
+    def status(self) -> tuple[float, int]:
+        """Return how many tables of the present part are sorted, and how often it got on at all."""
+        return self._count.tables, self._count.steps
 
 
 class _Meter:
@@ -148,15 +148,14 @@ class _Meter:
         """Count a part that is built."""
         self._built += self._sizes[part]
 
-    def tell(self, tables: Mapping[int, float]) -> bool:
-        """Report progress, given the sorted tables of the parts in work; return whether there was any."""
-        done = self._built + rows_built(self._sizes, tables, tables=self._tables)
-        gained = done - self._told
-        if gained <= 0:
-            return False
-        self._told = done
-        self._progress.advance(gained, codes_per_s=done / (time.monotonic() - self._began))
-        return True
+    def tell(self, statuses: Mapping[int, tuple[float, int]]) -> None:
+        """Report progress, given the statuses of the parts in work."""
+        sorted_tables = {part: tables for part, (tables, _) in statuses.items()}
+        done = self._built + rows_built(self._sizes, sorted_tables, tables=self._tables)
+        if done > self._told:
+            rate = done / (time.monotonic() - self._began)
+            self._progress.advance(done - self._told, codes_per_s=rate)
+            self._told = done
 
 
 def _open_source(path: Path, n_bits: int | None) -> CodeStore | Codes:

@@ -10,13 +10,14 @@ _SORTING = "build: sorting"
 
 
 class StageCount:
-    """A Progress that counts how many tables are sorted, as a number of tables with a fraction."""
+    """A Progress that counts how many tables are sorted, with a fraction, and its ``steps`` of any stage."""
 
     def __init__(self) -> None:
         self._finished = 0
         self._is_sorting = False
         self._done = 0
         self._total = 1
+        self.steps = 0
 
     @property
     def tables(self) -> float:
@@ -32,6 +33,7 @@ class StageCount:
     def advance(self, done: int = 1, **figures: float) -> None:
         """Count."""
         self._done = min(self._done + done, self._total)
+        self.steps += 1
 
     def finish(self) -> None:
         """End the stage."""

@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from hashnet.codes import check_codes
@@ -109,21 +110,31 @@ def open_snapshot(path: str | Path, *, wanted: str | None = None, preload: bool 
 
 
 class _Meter:
+    """Tells a Progress how many queries are answered, in units that are done and in those at work."""
+
     def __init__(self, sizes: dict[int, int], progress: Progress) -> None:
         self._sizes = sizes
         self._progress = progress
         self._began = time.monotonic()
         self._done = 0
+        self._told = 0
 
     def take(self, unit: int, _: object = None) -> None:
         """Count a unit that is answered."""
         self._done += self._sizes[unit]
-        rate = self._done / (time.monotonic() - self._began)
-        self._progress.advance(self._sizes[unit], queries_per_s=rate)
+        self.tell({})
 
-    def tell(self, _: Mapping[int, float]) -> bool:
-        """Units are short: progress is told when one ends."""
-        return False
+    def note(self, unit: int, answered: int) -> None:
+        """Report how many queries of the only unit at work are answered."""
+        self.tell({unit: answered})
+
+    def tell(self, answered: Mapping[int, int]) -> None:
+        """Report progress, given how many queries of the units at work are answered."""
+        done = self._done + sum(answered.values())
+        if done > self._told:
+            rate = done / (time.monotonic() - self._began)
+            self._progress.advance(done - self._told, queries_per_s=rate)
+            self._told = done
 
 
 def _spec(
@@ -172,7 +183,15 @@ def _answer_here(spec: BulkSpec, units: list[int], meter: _Meter, *, threads: in
     with index:
         queries = open_codes(spec.queries, n_bits=spec.settings.n_bits)
         for unit in units:
-            commit_unit(index, queries, spec.settings, unit, Path(spec.output), threads=threads)
+            commit_unit(
+                index,
+                queries,
+                spec.settings,
+                unit,
+                Path(spec.output),
+                threads=threads,
+                answered=partial(meter.note, unit),
+            )
             meter.take(unit)
 
 

@@ -20,6 +20,7 @@ class UnitAnswerer:
         self._spec = spec
         self._threads = threads
         self._opened: tuple[Index, Codes] | None = None
+        self._answered = 0
 
     def work(self, unit: int) -> None:
         """Answer and commit one unit."""
@@ -27,11 +28,23 @@ class UnitAnswerer:
             self._opened = self._open()
         index, queries = self._opened
         output = Path(self._spec.output)
-        commit_unit(index, queries, self._spec.settings, unit, output, threads=self._threads)
+        self._answered = 0
+        commit_unit(
+            index,
+            queries,
+            self._spec.settings,
+            unit,
+            output,
+            threads=self._threads,
+            answered=self._note,
+        )
 
-    def status(self) -> float:
-        """Units are short: there is nothing to tell before one ends."""
-        return 0.0
+    def status(self) -> int:
+        """Return how many queries of the present unit are answered."""
+        return self._answered
+
+    def _note(self, answered: int) -> None:
+        self._answered = answered
 
     def _open(self) -> tuple[Index, Codes]:
         settings = self._spec.settings

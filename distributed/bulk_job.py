@@ -11,7 +11,7 @@ from __future__ import annotations
 import fcntl
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -140,12 +140,20 @@ def open_bulk_job(output: Path, settings: BulkSettings) -> Iterator[BulkJob]:
 
 
 def commit_unit(
-    index: Searchable, queries: Codes, settings: BulkSettings, unit: int, output: Path, *, threads: int
+    index: Searchable,
+    queries: Codes,
+    settings: BulkSettings,
+    unit: int,
+    output: Path,
+    *,
+    threads: int,
+    answered: Callable[[int], None] = lambda n: None,
 ) -> None:
     """Answer a unit and write it durably: its rows first, then the verdict that makes it count."""
     folder = job_folder(output)
     path = _unit_path(folder, unit)
-    _write_table_file(path, settings.schema, answer_unit(index, queries, settings, unit, threads=threads))
+    tables = answer_unit(index, queries, settings, unit, threads=threads, answered=answered)
+    _write_table_file(path, settings.schema, tables)
     sync_directory(folder)
     write_durably(path.with_suffix(".json"), json.dumps(_mark_of(path).to_json()).encode())
     sync_directory(folder)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -104,9 +104,18 @@ class BulkSettings:
 
 
 def answer_unit(
-    index: Searchable, queries: Codes, settings: BulkSettings, unit: int, *, threads: int
+    index: Searchable,
+    queries: Codes,
+    settings: BulkSettings,
+    unit: int,
+    *,
+    threads: int,
+    answered: Callable[[int], None] = lambda n: None,
 ) -> Iterator[Any]:
-    """Yield the answers to a unit as tables in order, of about a million rows or a ball each."""
+    """Yield the answers to a unit as tables in order, of about a million rows or a ball each.
+
+    ``answered`` is told now and then how many of its queries are done.
+    """
     part = settings.unit(unit)
     begin = part.start
     step = min(_FIRST_CALL, _CALL_QUERIES) if settings.k is None else _queries_for(float(settings.k))
@@ -123,6 +132,7 @@ def answer_unit(
                 step = min(4 * step, _queries_for(len(table) / len(asked)))
         yield table
         begin = end
+        answered(begin - part.start)
 
 
 def regrouped(tables: Iterable[Any], schema: Any, rows: int = ROW_GROUP_ROWS) -> Iterator[Any]:

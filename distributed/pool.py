@@ -20,12 +20,12 @@ _POLL_S = 0.5
 
 @dataclass
 class Busy:
-    """An actor at work: its unit, the answer it owes, and what its last status was."""
+    """An actor at work: its unit, the answer it owes, and its last status, None before the first."""
 
     actor: Any
     unit: int
     working: Any
-    status: float = 0.0
+    status: Any = None
     asked: Any = None
 
 
@@ -33,8 +33,8 @@ class Busy:
 class WorkerPool:
     """Keeps an actor in every slot busy until all units are done.
 
-    ``actor_class`` is made with ``arguments(slot)`` and has ``work(unit)``; its ``status()``, a number that
-    grows with the work, is asked meanwhile. ``sizes`` has the rows of each unit.
+    ``actor_class`` is made with ``arguments(slot)`` and has ``work(unit)``; its ``status()``, which
+    changes as long as the work gets on, is asked meanwhile. ``sizes`` has the rows of each unit.
     """
 
     actor_class: type
@@ -50,16 +50,16 @@ class WorkerPool:
         self,
         take: Callable[[int, Any], None],
         *,
-        tell: Callable[[Mapping[int, float]], bool],
+        tell: Callable[[Mapping[int, Any]], None],
         stall_timeout_s: float = STALL_TIMEOUT_S,
     ) -> None:
-        """Do all units; ``take`` gets each with its answer, ``tell`` the status of those at work.
+        """Do all units; ``take`` gets each with its answer, ``tell`` now and then the statuses of the others.
 
-        ``tell`` returns whether there was progress; without any for ``stall_timeout_s`` HashnetError is
-        raised, as it is where workers are lost again and again. What a worker raises is raised as it is. The
-        actors end in any case.
+        Where neither happens nor any status changes for ``stall_timeout_s`` HashnetError is raised, as it is
+        where workers are lost again and again. What a worker raises is raised as it is. The actors end in any
+        case.
         """
-        last = time.monotonic()
+        last, known = time.monotonic(), dict[int, Any]()
         try:
             for slot in range(len(self.slots)):
                 self._start(slot, None)
@@ -69,8 +69,10 @@ class WorkerPool:
                 for ref in ready:
                     self._take(refs[ref], take)
                 self._ask()
-                if tell({busy.unit: busy.status for busy in self.busy.values()}) or ready:
-                    last = time.monotonic()
+                statuses = {busy.unit: busy.status for busy in self.busy.values() if busy.status is not None}
+                tell(statuses)
+                if ready or statuses != known:
+                    last, known = time.monotonic(), statuses
                 elif time.monotonic() - last > stall_timeout_s:
                     raise HashnetError(
                         f"no worker got on for {stall_timeout_s:g} s; the cluster may have no free CPU "

@@ -64,7 +64,7 @@ def plan(
     for name in ("memory", "memory_per_shard"):
         facts[name] = f"{facts[name] / 2**30:,.1f} GiB"
     for name in ("p50_ms", "p99_ms", "engine_ms", "wait_ms", "ray_ms"):
-        facts[name] = float(f"{facts[name]:.3g}")
+        facts[name] = round(facts[name], 4)
     facts["beyond_measurement"] = "; ".join(computed.beyond_measurement) or None
     asked = f"k {k}" if radius is None else f"radius {radius}"
     title = f"{demand.codes:,} codes of {bits} bits, {asked}, {qps:,g} queries/s"
