@@ -1,8 +1,9 @@
 """The constants of `hashnet plan`: fitted to figures of bench_search, and what an empty Ray call takes.
 
-    python -m benchmarks.bench_capacity [--calls 2000]
+    python -m benchmarks.bench_capacity [--calls 2000] [--refit]
 
-It writes distributed/capacity_constants.json, with where each figure comes from.
+It writes distributed/capacity_constants.json, with where each figure comes from. --refit keeps the
+figures of Ray that are there: for new figures of bench_search.
 """
 
 from __future__ import annotations
@@ -29,10 +30,18 @@ def main() -> None:
     """Fit, measure, and write the file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=2000, help="empty calls to time")
-    calls = parser.parse_args().calls
+    parser.add_argument("--refit", action="store_true", help="keep the stored figures of Ray")
+    options = parser.parse_args()
     results = [json.loads((RESULTS / f"{name}.json").read_text()) for name in SOURCES]
-    values = constants_of(results) | {"cluster": around(results) | ray_figures(calls)}
-    values["provenance"]["ray"] = provenance(("ray",))
+    values = constants_of(results)
+    if options.refit:
+        stored = json.loads(CONSTANTS_FILE.read_text())
+        ray = {name: value for name, value in stored["cluster"].items() if name.startswith("ray_")}
+        values["provenance"]["ray"] = stored["provenance"]["ray"]
+    else:
+        ray = ray_figures(options.calls)
+        values["provenance"]["ray"] = provenance(("ray",))
+    values["cluster"] = around(results) | ray
     CONSTANTS_FILE.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(values, indent=1))
 
