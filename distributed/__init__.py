@@ -13,6 +13,8 @@ if __name__ != "hashnet.distributed":
     raise ModuleNotFoundError(f"No module named '{__name__}' here; import hashnet.distributed")
 
 if TYPE_CHECKING:
+    from .build import build_with_ray
+    from .bulk import search_to_file
     from .cluster import ensure_ray, ray_cluster
     from .encode import encode_with_ray
     from .gather import Answer
@@ -26,9 +28,11 @@ __all__ = [
     "ShardHealth",
     "ShardedIndex",
     "Watch",
+    "build_with_ray",
     "encode_with_ray",
     "ensure_ray",
     "ray_cluster",
+    "search_to_file",
 ]
 
 _HOME = {
@@ -37,9 +41,11 @@ _HOME = {
     "ShardHealth": "health",
     "ShardedIndex": "sharded_index",
     "Watch": "replicas",
+    "build_with_ray": "build",
     "encode_with_ray": "encode",
     "ensure_ray": "cluster",
     "ray_cluster": "cluster",
+    "search_to_file": "bulk",
 }
 
 

@@ -19,7 +19,8 @@ PUBLIC = {
         split
         """,
     "hashnet.distributed": """
-        Answer ReplicaHealth ShardHealth ShardedIndex Watch encode_with_ray ensure_ray ray_cluster
+        Answer ReplicaHealth ShardHealth ShardedIndex Watch build_with_ray encode_with_ray
+        ensure_ray ray_cluster search_to_file
         """,
     "hashnet.encoding": """
         CodeShard CodeStore EncodedRows Encoder RejectedRow add_to_index build_index encode_to_store

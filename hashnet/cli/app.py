@@ -20,6 +20,7 @@ from hashnet.cli.evaluate import evaluate
 from hashnet.cli.guard import guarded
 from hashnet.cli.info import info
 from hashnet.cli.options import examples
+from hashnet.cli.plan import plan
 from hashnet.cli.search import search
 from hashnet.cli.train import train
 
@@ -80,6 +81,7 @@ app.command(
         "hashnet build codes --output photos.hnx --shards 2",
         "hashnet build codes.u8bin --output big.hnx --memory 8G",
         "hashnet build codes.bin --n-bits 64 --output big.hnx",
+        "hashnet build codes --output big.hnx --shards 16 --workers 8 --ray auto",
     )
 )(guarded(build, resume="no index was left behind; run the same command again"))
 app.command(epilog=examples("hashnet add photos.hnx codes2", "hashnet add big.hnx more.u8bin"))(
@@ -90,8 +92,9 @@ app.command(
         "hashnet search photos.hnx --image cat.jpg --model model --k 10",
         "hashnet search photos.hnx --queries queries.npy --radius 4 --json",
         "hashnet search photos.hnx --queries queries.npy --radius 8 --count",
+        "hashnet search big.hnx --queries million.npy --k 10 --output hits.parquet --workers 2",
     )
-)(guarded(search))
+)(guarded(search, resume="nothing was changed, and what --output has finished is kept; run it again"))
 app.command(epilog=examples("hashnet info photos.hnx", "hashnet info model --json"))(guarded(info))
 app.command(epilog=examples("hashnet check photos.hnx"))(guarded(check))
 app.command(epilog=examples("hashnet evaluate --model model --data photos/ --at 1000 --report page.html"))(
@@ -100,6 +103,12 @@ app.command(epilog=examples("hashnet evaluate --model model --data photos/ --at 
 app.command(epilog=examples("hashnet crosscheck photos.hnx --sample 1000 --radius 4 --k 10"))(
     guarded(crosscheck)
 )
+app.command(
+    epilog=examples(
+        "hashnet plan --codes 1e11 --bits 64 --qps 5000 --radius 4 --replicas 2",
+        "hashnet plan --codes 1e9 --k 10 --qps 200 --memory-per-node 64G --cores-per-node 8 --json",
+    )
+)(guarded(plan))
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from hashnet.cli.options import (
     MemoryOption,
     NBitsOption,
     ProgressOption,
+    RayOption,
     SourceArgument,
     ThreadsOption,
 )
@@ -31,6 +32,15 @@ def build(
             "--shards", min=1, help="Write this many segments, so that as many shards can serve the index."
         ),
     ] = 1,
+    workers: Annotated[
+        int,
+        typer.Option(
+            "--workers",
+            min=0,
+            help="Ray workers that build the shards side by side; 0 builds in this process, without Ray.",
+        ),
+    ] = 0,
+    ray: RayOption = None,
     memory: MemoryOption = None,
     threads: ThreadsOption = None,
     tables: Annotated[
@@ -50,23 +60,51 @@ def build(
     json: JsonOption = False,
     progress: ProgressOption = "auto",
 ) -> None:
-    """Build an exact Hamming index from encoded images or from a file of codes of any size."""
+    """Build an exact Hamming index from encoded images or from a file of codes of any size.
+
+    With --workers, --memory is for all workers of a machine together, and a build that was cut off goes on
+    where it was.
+    """
     from hashnet.cli.info import describe_index
     from hashnet.cli.output import print_json, print_pairs
     from hashnet.cli.sources import open_source, parse_memory
-    from hashnet.encoding import build_index
     from hashnet.index import LayoutOptions
     from hashnet.progress import make_progress
 
-    build_index(
-        open_source(codes, n_bits),
-        output,
-        segments=shards,
-        layout=LayoutOptions(tables=tables, directory_bits=directory_bits, select_bits=select_bits),
-        threads=threads,
-        memory=parse_memory(memory),
-        progress=make_progress(progress),
-    )
+    # Whatever is wrong with it is told before Ray is started.
+    source = open_source(codes, n_bits)
+    layout = LayoutOptions(tables=tables, directory_bits=directory_bits, select_bits=select_bits)
+    watched = make_progress(progress)
+    if workers:
+        from hashnet.distributed.authentication import demand_token
+
+        demand_token(address=ray)
+        from hashnet.distributed import build_with_ray
+
+        build_with_ray(
+            codes,
+            output,
+            n_bits=n_bits,
+            shards=shards,
+            workers=workers,
+            layout=layout,
+            threads=threads,
+            memory=parse_memory(memory),
+            address=ray,
+            progress=watched,
+        )
+    else:
+        from hashnet.encoding import build_index
+
+        build_index(
+            source,
+            output,
+            segments=shards,
+            layout=layout,
+            threads=threads,
+            memory=parse_memory(memory),
+            progress=watched,
+        )
     facts = describe_index(output)
     if json:
         print_json(facts)

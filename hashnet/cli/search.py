@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from hashnet.cli.options import ImageRootOption, IndexArgument, JsonOption, ProgressOption, ThreadsOption
+from hashnet.cli.options import (
+    ImageRootOption,
+    IndexArgument,
+    JsonOption,
+    ProgressOption,
+    RayOption,
+    ThreadsOption,
+)
 
 
 def search(
@@ -15,7 +22,11 @@ def search(
     *,
     queries: Annotated[
         Path | None,
-        typer.Option("--queries", metavar="Q.npy", help="Packed query codes, uint8 (n, n_bits/8)."),
+        typer.Option(
+            "--queries",
+            metavar="Q.npy",
+            help="Packed query codes, uint8 (n, n_bits/8); with --output any code file of any size.",
+        ),
     ] = None,
     image: Annotated[
         list[Path] | None, typer.Option("--image", metavar="FILE", help="A query image; may be repeated.")
@@ -45,6 +56,23 @@ def search(
     count: Annotated[
         bool, typer.Option("--count", help="With --radius: only how many codes there are, not which.")
     ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="HITS.parquet",
+            help="Write the answers to this Parquet file (query, rank, id, distance, key; with --count "
+            "query, count); a half done one is resumed.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            "--workers", min=0, help="With --output: Ray workers; 0 answers in this process, without Ray."
+        ),
+    ] = 0,
+    ray: RayOption = None,
     preload: Annotated[
         bool,
         typer.Option("--preload", help="Read the index into memory first; pays with thousands of queries."),
@@ -54,19 +82,32 @@ def search(
     progress: ProgressOption = "auto",
 ) -> None:
     """Find the codes nearest to query codes or images: keys, ids, distances and a picture grid."""
+    from hashnet.cli.bulk import answer_in_bulk
     from hashnet.cli.grid import open_sources, query_pictures, write_grid
     from hashnet.cli.output import print_json, print_table
     from hashnet.cli.questions import answer, encode_files, load_queries
     from hashnet.index import open_index
     from hashnet.progress import make_progress
 
-    if (queries is None) == (not image):
-        raise ValueError("give either --queries Q.npy (packed codes) or --image FILE with --model MODEL")
-    if image and model is None:
-        raise ValueError("--image needs --model MODEL, the model that the index was encoded with")
-    if count and (radius is None or k is not None or html is not None):
-        raise ValueError("--count needs --radius R, and goes neither with --k nor with --html")
+    _check_question(queries, image=image, model=model, k=k, radius=radius, html=html, count=count)
+    _check_output(output, queries=queries, html=html, data=data, workers=workers)
     watched = make_progress(progress)
+    if output is not None and queries is not None:
+        answer_in_bulk(
+            index,
+            queries,
+            output,
+            k=k,
+            radius=radius,
+            count=count,
+            workers=workers,
+            threads=threads,
+            preload=preload,
+            ray=ray,
+            json=json,
+            progress=watched,
+        )
+        return
     with open_index(index, preload=preload) as opened:
         if queries is not None:
             asked, names = load_queries(queries), None
@@ -116,6 +157,33 @@ def search(
             print_table(["rank", "distance", "id", "key"], rows)
     if page is not None:
         typer.echo(f"pictures: {page}")
+
+
+def _check_question(
+    queries: Path | None,
+    *,
+    image: list[Path] | None,
+    model: Path | None,
+    k: int | None,
+    radius: int | None,
+    html: Path | None,
+    count: bool,
+) -> None:
+    if (queries is None) == (not image):
+        raise ValueError("give either --queries Q.npy (packed codes) or --image FILE with --model MODEL")
+    if image and model is None:
+        raise ValueError("--image needs --model MODEL, the model that the index was encoded with")
+    if count and (radius is None or k is not None or html is not None):
+        raise ValueError("--count needs --radius R, and goes neither with --k nor with --html")
+
+
+def _check_output(
+    output: Path | None, *, queries: Path | None, html: Path | None, data: list[str] | None, workers: int
+) -> None:
+    if workers and output is None:
+        raise ValueError("--workers needs --output HITS.parquet, the file that the workers' answers go to")
+    if output is not None and (queries is None or html is not None or data):
+        raise ValueError("--output is for --queries, and goes neither with --image nor with --html or --data")
 
 
 def _print_counts(

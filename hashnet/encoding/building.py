@@ -8,17 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from hashnet.codes import MIN_BITS, Codes, Ids, check_codes, check_n_bits
+from hashnet.codes import Codes
+from hashnet.encoding.build_parts import BuildPlan, build_part, read_rows
 from hashnet.encoding.code_store import CodeStore
-from hashnet.encoding.shards import CodeShard
-from hashnet.errors import FingerprintError
+from hashnet.errors import DamagedError, FingerprintError
 from hashnet.files import sync_directory
-from hashnet.index import Index, LayoutOptions, open_index
+from hashnet.index import LayoutOptions, open_index
+from hashnet.index.arguments import check_memory, check_threads
 from hashnet.index.layout import DEFAULT_LAYOUT
+from hashnet.index.manifest import Manifest, SegmentEntry
+from hashnet.index.store import Store
 from hashnet.progress import NO_PROGRESS, Progress
-
-# The metadata entry that says where the images behind the ids are.
-SOURCE = "source"
 
 
 def build_index(
@@ -33,8 +33,8 @@ def build_index(
 ) -> None:
     """Create the index ``output`` with all codes of ``source``, in ``segments`` segments of equal size.
 
-    ``source`` is a code store, whose codes, ids and keys are read into memory, or packed codes
-    ``(n, n_bits / 8)``, which get row numbers as ids and stay where they are: mapped from a file by
+    ``source`` is a code store, whose codes, ids and keys are read into memory a segment at a time, or packed
+    codes ``(n, n_bits / 8)``, which get row numbers as ids and stay where they are: mapped from a file by
     ``hashnet.index.open_codes`` they may be larger than memory. ``memory`` (bytes, beside codes and index),
     ``threads`` and ``layout`` as in ``Index.add`` and ``Index.create``.
 
@@ -42,50 +42,49 @@ def build_index(
     interrupted build leaves no index there. Raises FileExistsError, and ValueError for no codes, too many
     segments or an impossible layout.
     """
+    check_absent(output)
+    plan = BuildPlan.of(source, parts=segments, layout=layout)
+    threads, memory = check_threads(threads), check_memory(memory)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    staging = staging_of(output)
+    shutil.rmtree(staging, ignore_errors=True)
+    store = Store(staging)
+    try:
+        store.segments.mkdir(parents=True)
+        store.lock()
+        entries: list[SegmentEntry] = []
+        for part in range(plan.n_parts):
+            entries += build_part(
+                source, plan, part, store, threads=threads, memory=memory, progress=progress
+            )
+        store.commit(whole_manifest(plan, entries, source))
+        staging.rename(output)
+        sync_directory(output.absolute().parent)
+    finally:
+        store.unlock()
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def check_absent(output: Path) -> None:
+    """Raise FileExistsError where an index, or anything else, is at ``output`` already."""
     if output.exists():
         raise FileExistsError(
             f"{output} exists already; add to it with `hashnet add`, or choose another --output"
         )
-    codes: Codes
-    ids: Ids | None = None
-    keys: list[str] | None = None
-    fingerprint, metadata = None, {}
-    if isinstance(source, CodeStore):
-        fingerprint, metadata = source.fingerprint, {SOURCE: absolute_source(source.source)}
-        codes, ids, keys = read_store(source, progress=progress)
-    else:
-        # An array that is no matrix has no n_bits to tell; check_codes says what is wrong with it.
-        codes = check_codes(source, source.shape[1] * 8 if np.ndim(source) == 2 else MIN_BITS)
-    n, n_bits = len(codes), check_n_bits(codes.shape[1] * 8)
-    if n == 0:
-        raise ValueError("the source holds no codes; there is nothing to build an index of")
-    if not 1 <= segments <= n:
-        raise ValueError(
-            f"shards must be at most the number of codes and at least 1, got {segments} shards for {n} codes"
-        )
-    bounds = [n * part // segments for part in range(segments + 1)]
-    output.parent.mkdir(parents=True, exist_ok=True)
-    staging = output.with_name(f".{output.name}.building")
-    shutil.rmtree(staging, ignore_errors=True)
+
+
+def staging_of(output: Path) -> Path:
+    """Return the folder beside ``output`` in which an index is built until it is whole."""
+    return output.with_name(f".{output.name}.building")
+
+
+def whole_manifest(plan: BuildPlan, entries: Iterable[SegmentEntry], source: CodeStore | Codes) -> Manifest:
+    """Return the manifest of all parts; raise DamagedError where the source held an id twice."""
     try:
-        index = Index.create(
-            staging, n_bits=n_bits, fingerprint=fingerprint, metadata=metadata, layout=layout
-        )
-        with index:
-            for part in map(slice, bounds, bounds[1:]):
-                index.add(
-                    codes[part],
-                    ids=None if ids is None else ids[part],
-                    keys=None if keys is None else keys[part],
-                    fingerprint=fingerprint,
-                    threads=threads,
-                    memory=memory,
-                    progress=progress,
-                )
-        staging.rename(output)
-        sync_directory(output.absolute().parent)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        return plan.manifest(entries)
+    except ValueError as error:
+        where = source.path if isinstance(source, CodeStore) else "the source"
+        raise DamagedError(where, str(error)) from error
 
 
 def add_to_index(
@@ -109,7 +108,7 @@ def add_to_index(
         with open_index(path, mode="w") as index:
             index.add(source, threads=threads, memory=memory, progress=progress)
         return len(source)
-    codes, ids, keys = read_store(source, progress=progress)
+    codes, ids, keys = read_rows(source, slice(0, source.n_codes), progress=progress)
     with open_index(path, mode="w") as index:
         # Before the keys: codes of another model could not be added under any ids.
         if source.fingerprint != index.fingerprint:
@@ -130,31 +129,6 @@ def add_to_index(
                 progress=progress,
             )
     return len(codes)
-
-
-def read_store(store: CodeStore, *, progress: Progress = NO_PROGRESS) -> CodeShard:
-    """Return all rows of a store; each shard is read and checked once, and copied to where it stays.
-
-    Raises DamagedError for a shard that is not what was written.
-    """
-    codes = np.empty((store.n_codes, store.n_bits // 8), dtype=np.uint8)
-    ids = np.empty(store.n_codes, dtype=np.int64)
-    keys: list[str] = []
-    progress.start("read codes", store.n_codes)
-    try:
-        for shard in store.iter_shards():
-            rows = slice(len(keys), len(keys) + len(shard.ids))
-            codes[rows], ids[rows] = shard.codes, shard.ids
-            keys.extend(shard.keys)
-            progress.advance(len(shard.ids))
-    finally:
-        progress.finish()
-    return CodeShard(codes, ids, keys)
-
-
-def absolute_source(source: str) -> str:
-    """Return a source that holds in every working folder: a path that exists becomes absolute."""
-    return str(Path(source).absolute()) if source != "digits" and Path(source).exists() else source
 
 
 def check_new(keys: Sequence[str], present: Iterable[str | None], path: Path) -> None:

@@ -106,7 +106,7 @@ def parse_manifest(data: bytes, path: Path) -> Manifest:
         stored = body.pop("checksum", None)
         if stored != _checksum(body):
             raise ValueError("checksum differs")
-        segments = tuple(_segment(entry) for entry in body["segments"])
+        segments = tuple(segment_from_json(entry) for entry in body["segments"])
         n_bits = check_n_bits(body["n_bits"])
         manifest = Manifest(
             n_bits=n_bits,
@@ -125,7 +125,8 @@ def parse_manifest(data: bytes, path: Path) -> Manifest:
     return manifest
 
 
-def _segment(entry: dict[str, Any]) -> SegmentEntry:
+def segment_from_json(entry: dict[str, Any]) -> SegmentEntry:
+    """Return the segment entry that ``asdict`` took apart; ValueError, TypeError or KeyError for others."""
     keys = entry["keys"]
     return SegmentEntry(
         file=FileEntry(**entry["file"]),

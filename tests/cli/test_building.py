@@ -1,11 +1,13 @@
 """An index is built whole or not at all, and takes no image twice by mistake."""
 
+import socket
+
 import numpy as np
 import pytest
 
 from hashnet import Index, open_index
 from hashnet.encoding import CodeStore, build_index
-from hashnet.encoding.building import absolute_source
+from hashnet.encoding.build_parts import absolute_source
 
 
 class Stop(BaseException):
@@ -130,3 +132,34 @@ def test_codes_of_another_model_are_refused_for_that_and_not_for_their_images(co
     assert result.exit_code == 2
     assert "another model" in result.stderr
     assert len(open_index(other)) == 0
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+def test_workers_build_the_index_that_one_process_builds(codes, tmp_path, run):
+    ours, theirs = tmp_path / "ours.hnx", tmp_path / "theirs.hnx"
+    result = run("build", codes, "--output", ours, "--shards", 2, "--workers", 2)
+    assert result.exit_code == 0, result.stderr
+    assert run("build", codes, "--output", theirs, "--shards", 2).exit_code == 0
+    assert content(ours) == content(theirs)
+
+
+def test_a_cluster_that_does_not_answer_is_told_and_no_index_is_left(codes, tmp_path, run, monkeypatch):
+    ray = pytest.importorskip("ray")
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    result = run("build", codes, "-o", tmp_path / "a.hnx", "--workers", 1, "--ray", f"127.0.0.1:{port}")
+    assert result.exit_code == 1
+    assert "no Ray cluster answers" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_address_that_is_none_is_refused(codes, tmp_path, run):
+    result = run("build", codes, "--output", tmp_path / "a.hnx", "--workers", 1, "--ray", "somewhere")
+    assert result.exit_code == 2
+    assert "--ray takes auto" in result.stderr
+
+
+def content(folder):
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
