@@ -49,6 +49,7 @@ ERRORS = {
     "LockedError": "HashnetError",
     "ReadOnlyError": "HashnetError",
     "ResumeError": "HashnetError",
+    "SourceChangedError": "HashnetError",
     "UnreadableImageError": "HashnetError",
     "HashnetWarning": "UserWarning",
     "CollapseWarning": "HashnetWarning",

@@ -1,0 +1,180 @@
+"""Parquet files with image files in a column, as Hugging Face data sets and data lakes hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hashnet.datasets.entries import Entry, bytes_entry
+from hashnet.datasets.images import digest
+from hashnet.datasets.parquet_columns import Columns, find_columns
+from hashnet.datasets.spans import Span, spans_of
+from hashnet.datasets.storage import LOCAL_BLOCK_BYTES, REMOTE_BLOCK_BYTES, StoredFile, version_of
+from hashnet.errors import DamagedError
+
+# Rows that are in memory at a time; a page of them is decompressed as a whole.
+BATCH_ROWS = 8
+# Images hardly compress: a column of this size that shrank a hundredfold was made to fill memory.
+BOMB_BYTES = 256 * 2**20
+BOMB_RATIO = 100
+MAX_THRIFT_BYTES = 64 * 2**20
+MAX_THRIFT_ITEMS = 2**20
+
+
+class RowGroup(NamedTuple):
+    """A row group: the number of its file, its own in there, and how many rows of the file lie before it."""
+
+    file: int
+    number: int
+    first: int
+
+
+@dataclass(frozen=True)
+class ParquetPart:
+    """Rows of Parquet files: for each row group, how many rows to skip and to take."""
+
+    columns: Columns
+    pieces: tuple[tuple[StoredFile, RowGroup, Span], ...]
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield the rows in order."""
+        for file, group, span in self.pieces:
+            yield from _entries(file, group, span, self.columns)
+
+
+class ParquetImages:
+    """The rows of Parquet files, in the order of file names.
+
+    ``image_column`` is a column of binary, or of structs with a field ``bytes``; ``key_column`` one of text
+    or whole numbers. Without them they are found, if there is no doubt. Opening reads the footers only.
+    Raises DamagedError for a file that is no Parquet, ValueError for columns that do not fit.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[StoredFile],
+        *,
+        name: str,
+        source: str,
+        image_column: str | None = None,
+        key_column: str | None = None,
+    ) -> None:
+        self.name = name
+        self.source = source
+        self._files = files
+        self._groups: list[RowGroup] = []
+        rows: list[int] = []
+        found: Columns | None = None
+        self._footers = []
+        for number, file in enumerate(files):
+            with _open(file) as parquet:
+                columns = find_columns(parquet.schema_arrow, file.location, image_column, key_column)
+                if found is not None and columns != found:
+                    raise ValueError(
+                        f"{file.location} has its images in {columns.image} and keys in {columns.key}, "
+                        f"{files[0].location} in {found.image} and {found.key}; name the columns"
+                    )
+                found = columns
+                counts = _row_counts(file, parquet.metadata, columns)
+            rows += counts
+            firsts = np.cumsum([0, *counts]).tolist()
+            self._groups += [RowGroup(number, group, firsts[group]) for group in range(len(counts))]
+            self._footers.append(np.array(counts, dtype="<i8").tobytes())
+        if found is None:
+            raise ValueError(f"{source} holds no Parquet files")
+        self.columns = found
+        self._ends = np.cumsum(rows, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def version(self) -> str:
+        """Return a digest of names, sizes and times of the files, of their row groups and of the columns."""
+        columns = digest("columns", [repr(tuple(self.columns)).encode()]).encode()
+        return version_of("parquet", self._files, columns, *self._footers)
+
+    def part(self, start: int, stop: int) -> ParquetPart:
+        """Return rows ``[start, stop)``."""
+        pieces = []
+        for at, span in spans_of(self._ends, start, stop):
+            group = self._groups[at]
+            pieces.append((self._files[group.file], group, span))
+        return ParquetPart(self.columns, tuple(pieces))
+
+
+def _open(file: StoredFile) -> Any:
+    try:
+        return pq.ParquetFile(
+            file.open(),
+            # Pages are read as they are needed instead of a row group at once.
+            buffer_size=LOCAL_BLOCK_BYTES * 8 if file.storage.is_local else REMOTE_BLOCK_BYTES,
+            pre_buffer=False,
+            thrift_string_size_limit=MAX_THRIFT_BYTES,
+            thrift_container_size_limit=MAX_THRIFT_ITEMS,
+        )
+    except (pa.ArrowException, ValueError) as error:
+        raise DamagedError(file.location, f"not a readable Parquet file ({_short(error)})") from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        # Arrow tells damage of the footer as an OSError without a number.
+        raise DamagedError(file.location, f"not a readable Parquet file ({_short(error)})") from error
+
+
+def _row_counts(file: StoredFile, metadata: Any, columns: Columns) -> list[int]:
+    """Return the rows of each row group; raise DamagedError for footers that cannot be true."""
+    counts = []
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        counts.append(group.num_rows)
+        for i in range(group.num_columns):
+            column = group.column(i)
+            if column.path_in_schema != columns.image:
+                continue
+            packed, plain = column.total_compressed_size, column.total_uncompressed_size
+            if packed < 0 or packed > file.size:
+                raise DamagedError(file.location, f"row group {number} claims {packed} bytes of images")
+            if plain > max(BOMB_BYTES, BOMB_RATIO * packed):
+                raise DamagedError(
+                    file.location,
+                    f"row group {number} inflates {packed} bytes to {plain}: images do not, it is a bomb",
+                )
+    if min(counts, default=0) < 0 or sum(counts) != metadata.num_rows:
+        raise DamagedError(
+            file.location, f"its row groups have {sum(counts)} rows, its footer {metadata.num_rows}"
+        )
+    return counts
+
+
+def _entries(file: StoredFile, group: RowGroup, span: Span, columns: Columns) -> Iterator[Entry]:
+    at, stop = 0, span.skip + span.n
+    try:
+        with _open(file) as parquet:
+            batches = parquet.iter_batches(
+                batch_size=BATCH_ROWS, row_groups=[group.number], columns=columns.leaves, use_threads=False
+            )
+            for batch in batches:
+                for i in range(max(0, span.skip - at), min(batch.num_rows, stop - at)):
+                    image, key = columns.values(batch, i)
+                    named = f"{file.name}#{group.first + at + i}" if key is None else key
+                    yield bytes_entry(span.row + at + i - span.skip, named, image)
+                at += batch.num_rows
+                if at >= stop:
+                    return
+    except (pa.ArrowException, ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise DamagedError(
+            file.location,
+            f"row group {group.number} cannot be read from row {at} on ({_short(error)}); repair the file",
+        ) from error
+    raise DamagedError(file.location, f"row group {group.number} has {at} rows, its footer says more")
+
+
+def _short(error: Exception) -> str:
+    return str(error).split("\n", 1)[0][:200]
