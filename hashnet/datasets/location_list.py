@@ -110,7 +110,7 @@ def _lines(reader: BlockReader, at: int) -> Iterator[tuple[int, str]]:
         for line in whole:
             if len(line) > MAX_LINE_BYTES:
                 raise ValueError(
-                    f"the line at byte {begin} has {len(line)} bytes, the limit is {MAX_LINE_BYTES}"
+                    f"the line at byte {begin} is longer than {MAX_LINE_BYTES} bytes; is it a list?"
                 )
             if text := _text(line, begin).strip():
                 yield begin, text

@@ -36,16 +36,23 @@ def open_source(
     """
     stream = _open_stream(str(data), image_root=image_root, image_column=image_column, key_column=key_column)
     if stream is None and "://" in str(data):
-        from hashnet.datasets.storage import locate
-
         # What is left is an image set, and those are files of this machine.
-        data = locate(str(data))[1]
+        data = absolute_data(data)
     source = open_images(data, image_root=image_root) if stream is None else stream
     if (image_column, key_column) != (None, None) and not hasattr(source, "columns"):
         raise ValueError(
             f"image and key columns are those of Parquet files, and {data} holds none; leave them out"
         )
     return source
+
+
+def absolute_data(data: str | Path) -> str:
+    """Return ``data`` of an image set so that processes in other folders find it: the absolute path."""
+    if data == "digits":
+        return str(data)
+    from hashnet.datasets.storage import locate
+
+    return str(Path(locate(str(data))[1]).absolute())
 
 
 def _open_stream(

@@ -114,6 +114,8 @@ def _open(file: StoredFile) -> Any:
             # Pages are read as they are needed instead of a row group at once.
             buffer_size=LOCAL_BLOCK_BYTES * 8 if file.storage.is_local else REMOTE_BLOCK_BYTES,
             pre_buffer=False,
+            # Where the writer made checksums, which few do.
+            page_checksum_verification=True,
             thrift_string_size_limit=MAX_THRIFT_BYTES,
             thrift_container_size_limit=MAX_THRIFT_ITEMS,
         )

@@ -121,11 +121,11 @@ from pathlib import Path
 from hashnet.datasets import open_images
 from hashnet.encoding import encode_to_store, local
 
-encode_unit = local.encode_unit
-def slow(*arguments, **settings):
+commit_unit = local.commit_unit
+def slow(*arguments):
     time.sleep(0.15)
-    return encode_unit(*arguments, **settings)
-local.encode_unit = slow
+    return commit_unit(*arguments)
+local.commit_unit = slow
 model, folder, output, unit = sys.argv[1:]
 encode_to_store(model, open_images(folder), None, output, unit_size=int(unit), max_error_rate=0.03)
 """
@@ -163,16 +163,16 @@ def test_a_job_killed_twice_ends_with_the_same_bytes(tiny_model, folder, whole, 
 def interrupted(tiny_model, folder, output, monkeypatch, *, at):
     from hashnet.encoding import local
 
-    encode_unit = local.encode_unit
+    commit_unit = local.commit_unit
 
-    def dies(*arguments, **settings):
-        if arguments[3] == at:
+    def dies(output, unit, rows):
+        if unit == at:
             raise KeyboardInterrupt
-        return encode_unit(*arguments, **settings)
+        return commit_unit(output, unit, rows)
 
     images = open_images(folder)
     with monkeypatch.context() as patch:
-        patch.setattr(local, "encode_unit", dies)
+        patch.setattr(local, "commit_unit", dies)
         with pytest.raises(KeyboardInterrupt):
             encode_to_store(tiny_model, images, None, output, unit_size=UNIT, max_error_rate=0.03)
 
