@@ -11,6 +11,10 @@ import pyarrow.types as kinds
 KEY_NAMES = ("key", "__key__", "id", "image_id", "path", "file_name", "filename", "name", "url")
 
 
+class ColumnError(ValueError):
+    """The columns of images and keys are not there, or not told apart without being named."""
+
+
 class Columns(NamedTuple):
     """Where images and keys are: leaf paths like ``image.bytes``; without a key, rows are named by number."""
 
@@ -30,25 +34,25 @@ class Columns(NamedTuple):
 
 
 def find_columns(schema: Any, where: str, image_column: str | None, key_column: str | None) -> Columns:
-    """Return the columns of a schema, given or found; raise ValueError that lists what there is."""
+    """Return the columns of a schema, given or found; raise ColumnError that lists what there is."""
     images = {field.name: leaf for field in schema if (leaf := _image_leaf(field)) is not None}
     listed = ", ".join(f"{field.name} ({field.type})" for field in schema)[:500]
     if image_column is None:
         if len(images) != 1:
-            raise ValueError(
+            raise ColumnError(
                 f"{where} has {len(images)} columns that may hold image bytes "
                 f"({', '.join(images) or listed}); name it with --image-column"
             )
         image_column = next(iter(images))
     elif image_column not in images:
-        raise ValueError(
+        raise ColumnError(
             f"{where} has no column {image_column!r} of image bytes (binary, or a struct with binary "
             f"'bytes'); its columns are {listed}"
         )
     names = {field.name: field for field in schema}
     if key_column is not None:
         if key_column not in names or not _is_key(names[key_column].type):
-            raise ValueError(
+            raise ColumnError(
                 f"{where} has no column {key_column!r} of keys (text or whole numbers); it has {listed}"
             )
         return Columns(images[image_column], key_column)

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from hashnet.datasets.entries import Entry, bytes_entry
 from hashnet.datasets.images import digest
-from hashnet.datasets.parquet_columns import Columns, find_columns
+from hashnet.datasets.parquet_columns import ColumnError, Columns, find_columns
 from hashnet.datasets.spans import Span, spans_of
 from hashnet.datasets.storage import LOCAL_BLOCK_BYTES, REMOTE_BLOCK_BYTES, StoredFile, version_of
 from hashnet.errors import DamagedError
@@ -75,7 +75,7 @@ class ParquetImages:
             with _open(file) as parquet:
                 columns = find_columns(parquet.schema_arrow, file.location, image_column, key_column)
                 if found is not None and columns != found:
-                    raise ValueError(
+                    raise ColumnError(
                         f"{file.location} has its images in {columns.image} and keys in {columns.key}, "
                         f"{files[0].location} in {found.image} and {found.key}; name the columns"
                     )
