@@ -26,14 +26,20 @@ from hashnet.progress import NO_PROGRESS, Progress
 
 from .cluster import ray_cluster
 from .encode_schedule import UnitSchedule
-from .encode_units import DataSpec, WorkerSpec, default_decoders, default_workers, shares, work_unit
+from .encode_units import (
+    DataSpec,
+    WorkerSpec,
+    default_decoders,
+    default_workers,
+    shares,
+    units_at_a_worker,
+    work_unit,
+)
 from .encode_worker import UnitWorker
 
 STALL_TIMEOUT_S = 600.0
 # Ray tells late that the resources of an actor are free again.
 RELEASE_S = 3.0
-# While a worker computes one unit it reads the next.
-UNITS_AT_A_WORKER = 2
 
 
 def encode_with_ray(
@@ -144,7 +150,8 @@ class _Pool:
 
     def __init__(self, spec: WorkerSpec, n: int, options: dict[str, Any]) -> None:
         self.spec = spec
-        self._actor = ray.remote(UnitWorker).options(max_concurrency=UNITS_AT_A_WORKER, **options)
+        self._units = units_at_a_worker(spec.decoders)
+        self._actor = ray.remote(UnitWorker).options(max_concurrency=self._units, **options)
         self._workers = [self._actor.remote(spec) for _ in range(n)]
         self._pending: dict[Any, tuple[int, int]] = {}
 
@@ -152,7 +159,7 @@ class _Pool:
         """Yield each worker once for every unit that it may have in addition."""
         has = [worker for worker, _ in self._pending.values()]
         for worker in range(len(self._workers)):
-            for _ in range(UNITS_AT_A_WORKER - has.count(worker)):
+            for _ in range(self._units - has.count(worker)):
                 yield worker
 
     def start(self, worker: int, unit: Any) -> None:
@@ -206,14 +213,14 @@ def _closing(pool: _Pool) -> Iterator[_Pool]:
 
 
 def _encode(pool: _Pool, data: DataSpec, job: EncodeJob, meter: RateMeter, *, stall_timeout_s: float) -> None:
-    """Have all units encoded that remain: a worker has a unit or two, and gets another for each verdict."""
+    """Have all units encoded that remain: a worker has some units, and gets another for each verdict."""
     schedule = UnitSchedule(job.remaining)
     with _closing(pool):
         while True:
             for worker in list(pool.vacancies()):
                 unit = schedule.next(worker)
                 if unit is not None:
-                    pool.start(worker, work_unit(data, job.settings, unit, parts=pool.spec.decoders))
+                    pool.start(worker, work_unit(data, job.settings, unit))
             if not pool:
                 return
             outcome, units = pool.wait(stall_timeout_s)

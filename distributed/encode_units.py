@@ -9,10 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hashnet.datasets.entries import ImageSource, ImageStream, Part
-from hashnet.encoding.encoder import EncodedRows
+from hashnet.datasets.entries import ImageSource, ImageStream
 from hashnet.encoding.settings import EncodeSettings
-from hashnet.encoding.units import SetPart, WorkUnit, split_range
+from hashnet.encoding.units import SetPart, WorkUnit
 from hashnet.errors import SourceChangedError
 
 # Decoders that find no CPU free would wait for workers that wait for them.
@@ -26,7 +25,7 @@ _MAX_DECODERS = 16
 class WorkerSpec:
     """What a worker needs to encode any unit of a job; paths must mean the same on every node.
 
-    ``decoders`` tasks decode for each worker, ``decoder_cpus`` reserved for each; 0: its own threads do.
+    ``decoders`` tasks decode for a worker, a unit each, with ``decoder_cpus`` reserved; 0: its threads do.
     """
 
     model_dir: str
@@ -92,20 +91,21 @@ def shares(*, workers: int, decoders: int, on_gpu: bool, free_cpus: float, free_
     return Shares(worker_cpus, decoder_cpus, min(1.0, free_gpus / workers) if on_gpu else 0.0)
 
 
-def work_unit(spec: DataSpec, settings: EncodeSettings, unit: int, *, parts: int) -> WorkUnit:
-    """Return the rows of a unit in at most ``parts`` parts of whole batches."""
-    rows = settings.unit(unit)
-    ranges = split_range(rows.start, rows.stop, max(1, parts), multiple=settings.batch_size)
-    return WorkUnit(unit, tuple(_part(spec, settings, start, stop) for start, stop in ranges))
+def units_at_a_worker(decoders: int) -> int:
+    """Return how many units a worker has at a time: one for each decoder, and one that waits.
+
+    Without decoders the second is read and begun while the first waits for its last batches and the disk.
+    """
+    return max(1, decoders) + 1
 
 
-def in_row_order(rows: EncodedRows) -> EncodedRows:
-    """Return the rows of a unit ascending, whatever the order in which its parts were decoded."""
-    if not bool((np.diff(rows.ids) < 0).any()) and rows.rejects == sorted(rows.rejects):
-        return rows
-    order = np.argsort(rows.ids, kind="stable")
-    keys = [rows.keys[i] for i in order]
-    return EncodedRows(rows.codes[order], rows.ids[order], keys, sorted(rows.rejects))
+def work_unit(spec: DataSpec, settings: EncodeSettings, unit: int) -> WorkUnit:
+    """Return a unit and where its rows are read."""
+    part = settings.unit(unit)
+    if isinstance(spec.source, ImageStream):
+        return WorkUnit(unit, spec.source.part(part.start, part.stop))
+    rows = range(part.start, part.stop) if spec.rows is None else spec.rows[part].tolist()
+    return WorkUnit(unit, SetPart(spec.data, spec.image_root, settings.identity, tuple(rows)))
 
 
 def check_same_model(fingerprint: str, *, wanted: EncodeSettings) -> None:
@@ -115,13 +115,6 @@ def check_same_model(fingerprint: str, *, wanted: EncodeSettings) -> None:
             f"a worker sees another model ({fingerprint}) than the driver ({wanted.fingerprint}); model, "
             "data and output must lie on storage that all nodes share"
         )
-
-
-def _part(spec: DataSpec, settings: EncodeSettings, start: int, stop: int) -> Part:
-    if isinstance(spec.source, ImageStream):
-        return spec.source.part(start, stop)
-    rows = range(start, stop) if spec.rows is None else spec.rows[start:stop].tolist()
-    return SetPart(spec.data, spec.image_root, settings.identity, tuple(rows))
 
 
 def _rounded(cpus: float) -> float:

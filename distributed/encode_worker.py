@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -18,7 +17,7 @@ from hashnet.encoding.job import commit_unit
 from hashnet.encoding.units import WorkUnit
 from hashnet.models import Preprocessing
 
-from .encode_units import WorkerSpec, check_same_model, in_row_order
+from .encode_units import WorkerSpec, check_same_model
 
 # Batches that a decoder has ready before it waits for its worker.
 BATCHES_AHEAD = 2
@@ -27,8 +26,8 @@ BATCHES_AHEAD = 2
 class UnitWorker:
     """An actor that encodes units and commits them. It opens the model when it gets its first unit.
 
-    Two calls run at a time: the second reads and computes while the first waits for its last batches and
-    for the disk.
+    Several calls run at a time: one reads and computes while another waits for its last batches and for the
+    disk, or for its decoder.
     """
 
     def __init__(self, spec: WorkerSpec) -> None:
@@ -40,14 +39,17 @@ class UnitWorker:
         """Encode and commit a unit; return its verdict as JSON."""
         encoder, session = self._open()
         if self._spec.decoders:
-            preprocessing = encoder.model.preprocessing
-            batches = decoded_elsewhere(
-                unit.parts, preprocessing, encoder.batch_size, cpus=self._spec.decoder_cpus
-            )
+            started = session.start(self._decoded_elsewhere(unit, encoder), in_turn=False)
         else:
-            batches = session.read(chain.from_iterable(part.entries() for part in unit.parts))
-        rows = in_row_order(session.start(batches)())
-        return commit_unit(Path(self._spec.output), unit.number, rows).to_json()
+            started = session.start(session.read(unit.part.entries()))
+        return commit_unit(Path(self._spec.output), unit.number, started()).to_json()
+
+    def _decoded_elsewhere(self, unit: WorkUnit, encoder: Encoder) -> Iterator[Callable[[], DecodedBatch]]:
+        """Yield the batches of a unit, decoded by a task that waits when ``BATCHES_AHEAD`` were not taken."""
+        # A task that died is not repeated here: the whole unit is, and its order stays plain.
+        task = decode_part.options(num_cpus=self._spec.decoder_cpus, max_retries=0)
+        for reference in task.remote(unit.part, encoder.model.preprocessing, encoder.batch_size):
+            yield partial(_fetched, reference)
 
     def _open(self) -> tuple[Encoder, EncodeSession]:
         with self._opening:
@@ -57,26 +59,6 @@ class UnitWorker:
                 check_same_model(encoder.fingerprint, wanted=spec.settings)
                 self._opened = encoder, encoder.session()
             return self._opened
-
-
-def decoded_elsewhere(
-    parts: Sequence[Part], preprocessing: Preprocessing, batch_size: int, *, cpus: float
-) -> Iterator[Callable[[], DecodedBatch]]:
-    """Yield the batches of all parts, each part decoded by a task, from all in turn.
-
-    A task waits as soon as ``BATCHES_AHEAD`` of its batches were not taken.
-    """
-    # A task that died is not repeated here: the whole unit is, and its order stays plain.
-    task = decode_part.options(num_cpus=cpus, max_retries=0)
-    running = [task.remote(part, preprocessing, batch_size) for part in parts]
-    while running:
-        for generator in list(running):
-            try:
-                reference = next(generator)
-            except StopIteration:
-                running.remove(generator)
-            else:
-                yield partial(_fetched, reference)
 
 
 @ray.remote(num_returns="streaming", _generator_backpressure_num_objects=BATCHES_AHEAD)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -154,28 +156,103 @@ def _row_counts(file: StoredFile, metadata: Any, columns: Columns) -> list[int]:
 
 
 def _entries(file: StoredFile, group: RowGroup, span: Span, columns: Columns) -> Iterator[Entry]:
-    at, stop = 0, span.skip + span.n
+    reader = _idle.take(file, group, columns, span.skip) or GroupReader(file, group, columns)
     try:
-        with _open(file) as parquet:
-            batches = parquet.iter_batches(
-                batch_size=BATCH_ROWS, row_groups=[group.number], columns=columns.leaves, use_threads=False
-            )
-            for batch in batches:
-                for i in range(max(0, span.skip - at), min(batch.num_rows, stop - at)):
-                    image, key = columns.values(batch, i)
-                    named = f"{file.name}#{group.first + at + i}" if key is None else key
-                    yield bytes_entry(span.row + at + i - span.skip, named, image)
-                at += batch.num_rows
-                if at >= stop:
-                    return
-    except (pa.ArrowException, ValueError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise DamagedError(
-            file.location,
-            f"row group {group.number} cannot be read from row {at} on ({_short(error)}); repair the file",
-        ) from error
-    raise DamagedError(file.location, f"row group {group.number} has {at} rows, its footer says more")
+        reader.skip_to(span.skip)
+        for at in range(span.skip, span.skip + span.n):
+            image, key = reader.next_row()
+            named = f"{file.name}#{group.first + at}" if key is None else key
+            yield bytes_entry(span.row + at - span.skip, named, image)
+    except BaseException:
+        reader.close()
+        raise
+    _idle.keep(reader)
+
+
+class GroupReader:
+    """Reads a row group from its first row on; Parquet knows no other way, so that skipping is reading."""
+
+    def __init__(self, file: StoredFile, group: RowGroup, columns: Columns) -> None:
+        self.file = file
+        self.group = group
+        self.columns = columns
+        self.at = 0
+        self._parquet = _open(file)
+        self._batches = self._parquet.iter_batches(
+            batch_size=BATCH_ROWS, row_groups=[group.number], columns=columns.leaves, use_threads=False
+        )
+        self._batch: Any = None
+        self._used = 0
+
+    def skip_to(self, row: int) -> None:
+        """Go on to a row that is not behind."""
+        while self.at < row:
+            self._fill()
+            step = min(row - self.at, self._batch.num_rows - self._used)
+            self.at += step
+            self._used += step
+
+    def next_row(self) -> tuple[bytes | None, str | None]:
+        """Return image bytes and key of the next row; raise DamagedError if it cannot be read."""
+        self._fill()
+        with self._damage():
+            values = self.columns.values(self._batch, self._used)
+        self.at += 1
+        self._used += 1
+        return values
+
+    def close(self) -> None:
+        """Close the file."""
+        self._parquet.close()
+
+    def _fill(self) -> None:
+        while self._batch is None or self._used == self._batch.num_rows:
+            with self._damage():
+                self._batch, self._used = next(self._batches, None), 0
+            if self._batch is None:
+                raise DamagedError(
+                    self.file.location, f"row group {self.group.number} has {self.at} rows, its footer more"
+                )
+
+    @contextmanager
+    def _damage(self) -> Iterator[None]:
+        try:
+            yield
+        except (pa.ArrowException, ValueError, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            raise DamagedError(
+                self.file.location,
+                f"row group {self.group.number} cannot be read from row {self.at} on ({_short(error)}); "
+                "repair the file",
+            ) from error
+
+
+class _Idle:
+    """A few readers that stand where the next work unit may go on."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = Lock()
+        self._readers: list[GroupReader] = []
+
+    def take(self, file: StoredFile, group: RowGroup, columns: Columns, at: int) -> GroupReader | None:
+        wanted = (file, group, columns, at)
+        with self._lock:
+            for reader in self._readers:
+                if (reader.file, reader.group, reader.columns, reader.at) == wanted:
+                    self._readers.remove(reader)
+                    return reader
+        return None
+
+    def keep(self, reader: GroupReader) -> None:
+        with self._lock:
+            self._readers.append(reader)
+            while len(self._readers) > self._most:
+                self._readers.pop(0).close()
+
+
+_idle = _Idle(2)
 
 
 def _short(error: Exception) -> str:

@@ -180,12 +180,17 @@ class EncodeSession:
             yield partial(decode, batch, self._encoder.model.preprocessing)
 
     def start(
-        self, batches: Iterable[Callable[[], DecodedBatch]], *, meter: Meter | None = None
+        self,
+        batches: Iterable[Callable[[], DecodedBatch]],
+        *,
+        meter: Meter | None = None,
+        in_turn: bool = True,
     ) -> Callable[[], EncodedRows]:
         """Hand out all batches; return what waits for their codes, in the order of the batches.
 
         A batch has at most ``batch_size`` images and is made in the thread that encodes it. Any error but an
-        unreadable image is raised here or by what is returned.
+        unreadable image is raised here or by what is returned. Batches are taken after those of earlier calls
+        that are still at it, unless not ``in_turn``.
         """
 
         def encode(batch: Callable[[], DecodedBatch]) -> EncodedRows:
@@ -199,7 +204,7 @@ class EncodeSession:
             if meter is not None:
                 meter.advance(len(part.ids) + len(part.rejects), n_rejected=len(part.rejects))
 
-        started = self._pipeline.start(encode, batches, done=count)
+        started = self._pipeline.start(encode, batches, done=count, in_turn=in_turn)
         return lambda: joined(started.results(), n_bytes=self._encoder.n_bits // 8)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from threading import BoundedSemaphore, Lock
 from types import TracebackType
 from typing import Generic, Self, TypeVar
@@ -69,15 +70,17 @@ class Pipeline:
         items: Iterable[_Item],
         *,
         done: Callable[[_Result], None] | None = None,
+        in_turn: bool = True,
     ) -> Started[_Result]:
         """Take all items and have ``function`` computed of each; return when the last was handed out.
 
         ``done`` is called with each result, in order, here and in ``Started.results``. What taking an item
-        raises is raised; so is what ``function`` raised so far, and the rest is dropped.
+        raises is raised; so is what ``function`` raised so far, and the rest is dropped. Not ``in_turn``,
+        it takes its items beside other calls instead of after them.
         """
         futures: list[Future[_Result]] = []
         told = 0
-        with self._turn:
+        with self._turn if in_turn else nullcontext():
             try:
                 for item in items:
                     self._slots.acquire()

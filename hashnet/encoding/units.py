@@ -17,10 +17,10 @@ from hashnet.errors import SourceChangedError
 
 
 class WorkUnit(NamedTuple):
-    """A unit and its rows, in parts that can be read side by side."""
+    """A unit and where its rows are read."""
 
     number: int
-    parts: tuple[Part, ...]
+    part: Part
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,6 @@ def unit_entries(
     if isinstance(source, ImageStream):
         return source.part(part.start, part.stop).entries()
     return set_entries(source, range(part.start, part.stop) if rows is None else rows[part])
-
-
-def split_range(start: int, stop: int, n: int, *, multiple: int) -> list[tuple[int, int]]:
-    """Return at most ``n`` ranges that make up ``[start, stop)``, all but the last of whole ``multiple``s."""
-    pieces = -(-(stop - start) // multiple)
-    step = max(1, -(-pieces // n)) * multiple
-    return [(at, min(at + step, stop)) for at in range(start, stop, step)]
 
 
 @lru_cache(maxsize=1)

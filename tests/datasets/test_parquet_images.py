@@ -35,6 +35,20 @@ def test_parts_make_up_the_whole_wherever_it_is_cut(lake, seed):
     assert [(entry.row, number(entry)) for entry in rows] == [(i, i) for i in range(95)]
 
 
+def test_a_part_that_follows_another_reads_on_and_one_elsewhere_begins_anew(tmp_path, monkeypatch):
+    write_parquet(tmp_path / "a.parquet", [png(i) for i in range(100)], group=100)
+    opened = []
+    real = parquet_images._open
+    monkeypatch.setattr(parquet_images, "_open", lambda file: opened.append(file) or real(file))
+    stream = open_source(tmp_path / "a.parquet")
+    opened.clear()
+    for start in (0, 20, 40, 90, 60, 10):
+        rows = list(stream.part(start, start + 10 * (1 + (start < 60))).entries())
+        assert [number(entry) for entry in rows] == [entry.row for entry in rows]
+    # 0, 20, 40 and 60 are one reading, 90 and 10 are others.
+    assert len(opened) == 3
+
+
 def test_without_a_key_rows_are_named_by_file_and_number(tmp_path):
     for name in ("a.parquet", "b.parquet"):
         write_parquet(tmp_path / name, [png(i) for i in range(15)])

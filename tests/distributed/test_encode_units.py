@@ -7,18 +7,16 @@ from hashnet.distributed.encode_units import (
     check_same_model,
     default_decoders,
     default_workers,
-    in_row_order,
     shares,
+    units_at_a_worker,
     work_unit,
 )
 from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
-from hashnet.datasets import Reject, open_images
-from hashnet.encoding.encoder import EncodedRows
+from hashnet.datasets import open_images
 from hashnet.encoding.settings import EncodeSettings
-from hashnet.encoding.units import split_range
 from hashnet.errors import SourceChangedError
 
 
@@ -94,52 +92,34 @@ def test_tasks_decode_for_a_gpu_only():
 
 
 @limits(deadline=None)  # the first opens the images
-@given(n=st.integers(1, 50), unit_size=st.integers(1, 20), parts=st.integers(0, 4))
-def test_units_hold_each_row_once_and_in_order(n, unit_size, parts):
+@given(n=st.integers(1, 50), unit_size=st.integers(1, 20))
+def test_units_hold_each_row_once_and_in_order(n, unit_size):
     images = open_images("digits")
     job = settings(n, unit_size, images.version())
     spec = DataSpec("digits", None, images, None)
-    units = [work_unit(spec, job, number, parts=parts) for number in range(job.n_units)]
-    rows = [entry.row for unit in units for part in unit.parts for entry in part.entries()]
-    assert rows == list(range(n))
-    assert all(len(unit.parts) <= max(1, parts) for unit in units)
+    units = [work_unit(spec, job, number) for number in range(job.n_units)]
+    assert [entry.row for unit in units for entry in unit.part.entries()] == list(range(n))
 
 
 def test_units_of_chosen_rows_hold_those():
     images = open_images("digits")
     job = settings(5, 2, images.version())
     spec = DataSpec("digits", None, images, np.array([1, 5, 6, 9, 12]))
-    rows = [[e.row for e in work_unit(spec, job, unit, parts=1).parts[0].entries()] for unit in (0, 2)]
+    rows = [[entry.row for entry in work_unit(spec, job, unit).part.entries()] for unit in (0, 2)]
     assert rows == [[1, 5], [12]]
 
 
 def test_other_images_than_those_of_the_driver_are_refused():
-    unit = work_unit(DataSpec("digits", None, open_images("digits"), None), settings(), 0, parts=1)
+    unit = work_unit(DataSpec("digits", None, open_images("digits"), None), settings(), 0)
     with pytest.raises(SourceChangedError, match=r"holds other images here .* all nodes share"):
-        list(unit.parts[0].entries())
+        list(unit.part.entries())
+
+
+def test_a_worker_has_a_unit_that_waits_beside_those_it_encodes():
+    assert [units_at_a_worker(decoders) for decoders in (0, 1, 5)] == [2, 2, 6]
 
 
 def test_another_model_than_that_of_the_driver_is_refused():
     check_same_model("sha256:a", wanted=settings())
     with pytest.raises(SourceChangedError, match=r"another model \(sha256:x\)"):
         check_same_model("sha256:x", wanted=settings())
-
-
-@given(st.permutations(range(6)))
-def test_parts_that_arrive_in_any_order_end_in_that_of_the_rows(order):
-    order = np.array(order)
-    rejects = [Reject(int(i) + 10, f"r{i}", "x") for i in order]
-    codes = order.astype(np.uint8)[:, None]
-    rows = in_row_order(EncodedRows(codes, order.astype(np.int64), [f"k{i}" for i in order], rejects))
-    assert rows.ids.tolist() == list(range(6))
-    assert rows.codes[:, 0].tolist() == list(range(6))
-    assert rows.keys == [f"k{i}" for i in range(6)]
-    assert [reject.row for reject in rows.rejects] == list(range(10, 16))
-
-
-@given(start=st.integers(0, 100), n=st.integers(0, 100), parts=st.integers(1, 8), multiple=st.integers(1, 9))
-def test_a_range_is_split_into_whole_batches(start, n, parts, multiple):
-    ranges = split_range(start, start + n, parts, multiple=multiple)
-    assert [row for a, b in ranges for row in range(a, b)] == list(range(start, start + n))
-    assert len(ranges) <= parts
-    assert all((b - a) % multiple == 0 and b > a for a, b in ranges[:-1])

@@ -77,6 +77,25 @@ def test_two_starts_take_their_items_one_after_the_other():
     assert taken in (["a"] * 30 + ["b"] * 30, ["b"] * 30 + ["a"] * 30)
 
 
+def test_starts_not_in_turn_take_their_items_side_by_side():
+    met = threading.Barrier(2, timeout=10)
+
+    def items():
+        met.wait()
+        yield 1
+
+    with Pipeline(2) as pipeline:
+        threads = [
+            threading.Thread(target=lambda: pipeline.start(lambda item: item, items(), in_turn=False))
+            for _ in range(2)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert not met.broken
+
+
 def test_an_error_ends_what_was_started_and_leaves_the_pipeline_usable():
     computed = []
 
