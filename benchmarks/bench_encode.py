@@ -150,7 +150,7 @@ def bare_forward(model_dir: Path, processes: int, seconds: float) -> float:
 
 def encode_local(model: Path, data: Path, output: Path, *, unit_size: int, threads: int) -> Clock:
     """Encode in this process."""
-    from hashnet.datasets.opening_streams import open_source
+    from hashnet.datasets import open_source
     from hashnet.encoding import encode_to_store
 
     shutil.rmtree(output, ignore_errors=True)
@@ -177,7 +177,7 @@ def encode_ray(
 
 def stage_ms(model_dir: Path, data: Path, n: int = 64) -> dict[str, float]:
     """Return the milliseconds an image of each stage before the network, one thread."""
-    from hashnet.datasets.opening_streams import open_source
+    from hashnet.datasets import open_source
     from hashnet.models import load_model
 
     preprocessing = load_model(model_dir).preprocessing

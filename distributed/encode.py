@@ -19,7 +19,7 @@ from hashnet.encoding.encoder import batch_size_on
 from hashnet.encoding.job import EncodeJob, Verdict, open_job
 from hashnet.encoding.local import MAX_ERROR_RATE, UNIT_SIZE
 from hashnet.encoding.rate import RateMeter
-from hashnet.encoding.settings import settings_of
+from hashnet.encoding.settings import EncodeSettings, settings_of
 from hashnet.errors import DamagedError, HashnetError, SourceChangedError
 from hashnet.models import load_model
 from hashnet.progress import NO_PROGRESS, Progress
@@ -110,7 +110,7 @@ def encode_with_ray(
 def _resources(
     model_dir: str | Path,
     output: str | Path,
-    settings: Any,
+    settings: EncodeSettings,
     *,
     workers: int | None,
     threads: int,
@@ -123,7 +123,14 @@ def _resources(
         workers = default_workers(on_gpu=on_gpu, threads=threads, cpus=cpus, gpus=gpus)
     if decoders is None:
         decoders = default_decoders(on_gpu=on_gpu, workers=workers, cpus=cpus)
-    share = shares(workers=workers, decoders=decoders, on_gpu=on_gpu, free_cpus=cpus, free_gpus=gpus)
+    share = shares(
+        workers=workers,
+        threads=threads,
+        decoders=decoders,
+        on_gpu=on_gpu,
+        free_cpus=cpus,
+        free_gpus=gpus,
+    )
     spec = WorkerSpec(
         model_dir=str(Path(model_dir).absolute()),
         output=str(Path(output).absolute()),

@@ -68,10 +68,13 @@ def default_decoders(*, on_gpu: bool, workers: int, cpus: float) -> int:
     return min(_MAX_DECODERS, max(1, int(cpus / workers) - 1)) if on_gpu else 0
 
 
-def shares(*, workers: int, decoders: int, on_gpu: bool, free_cpus: float, free_gpus: float) -> Shares:
+def shares(
+    *, workers: int, threads: int, decoders: int, on_gpu: bool, free_cpus: float, free_gpus: float
+) -> Shares:
     """Return what is reserved so that all workers run at once, and their decoders beside them.
 
-    At most 1 CPU each, in steps of 0.01 rounded down. Raises ValueError if a share would be nothing.
+    A worker gets at most a CPU for each of its threads, a decoder at most one. As Ray has it, shares below 1
+    have two decimals and others none. Raises ValueError if a share would be nothing.
     """
     if workers < 1 or decoders < 0:
         raise ValueError(f"workers must be at least 1 and decoders at least 0, got {workers} and {decoders}")
@@ -81,8 +84,8 @@ def shares(*, workers: int, decoders: int, on_gpu: bool, free_cpus: float, free_
     if on_gpu and decoders:
         # The network needs hardly any CPU.
         for_decoders = free_cpus * (1 - _DECODERS_SHARE)
-    worker_cpus = _rounded((free_cpus - for_decoders) / workers)
-    decoder_cpus = _rounded(for_decoders / (workers * decoders)) if decoders else 0.0
+    worker_cpus = _rounded((free_cpus - for_decoders) / workers, most=1 if on_gpu else threads)
+    decoder_cpus = _rounded(for_decoders / (workers * decoders), most=1) if decoders else 0.0
     if worker_cpus < _LEAST_CPUS or (decoders and decoder_cpus < _LEAST_CPUS):
         raise ValueError(
             f"{workers} workers with {decoders} decoders each on {free_cpus:g} free CPUs would get less than "
@@ -117,5 +120,6 @@ def check_same_model(fingerprint: str, *, wanted: EncodeSettings) -> None:
         )
 
 
-def _rounded(cpus: float) -> float:
-    return math.floor(100 * min(1.0, cpus) + 1e-9) / 100
+def _rounded(cpus: float, *, most: int) -> float:
+    share = min(float(most), cpus)
+    return math.floor(share) if share >= 1 else math.floor(100 * share + 1e-9) / 100

@@ -12,6 +12,7 @@ from hashnet.cli.options import (
     JsonOption,
     ModelOption,
     ProgressOption,
+    RayOption,
 )
 
 _CLUSTER = "Workers"
@@ -97,20 +98,20 @@ def encode(
             rich_help_panel=_CLUSTER,
         ),
     ] = None,
+    ray: RayOption = None,
     json: JsonOption = False,
     progress: ProgressOption = "auto",
 ) -> None:
     """Encode images with a trained model; unreadable ones are skipped and listed in CODES/rejects.parquet."""
     from hashnet.cli.info import describe_store
     from hashnet.cli.output import print_json, print_pairs
-    from hashnet.datasets import ImageSet, split
-    from hashnet.datasets.opening_streams import open_source
+    from hashnet.datasets import ImageSet, open_source, split
     from hashnet.progress import make_progress
 
     if device.split(":", 1)[0] not in ("cpu", "cuda"):
         raise ValueError(f"--device must be cpu or cuda, got {device!r}")
-    if decoders is not None and not workers:
-        raise ValueError("--decoders are tasks for workers; give --workers N as well")
+    if (decoders is not None or ray is not None) and not workers:
+        raise ValueError("--decoders and --ray are for workers; give --workers N as well")
     indices = None
     columns = {"image_column": image_column, "key_column": key_column}
     images = None
@@ -142,7 +143,7 @@ def encode(
     else:
         from hashnet.distributed.authentication import demand_token
 
-        demand_token()
+        demand_token(address=ray)
         from hashnet.distributed import encode_with_ray
 
         encode_with_ray(
@@ -158,6 +159,7 @@ def encode(
             max_error_rate=max_error_rate,
             unit_size=unit_size,
             device=device,
+            address=ray,
             progress=watched,
         )
     facts = describe_store(output)

@@ -55,7 +55,7 @@ def write_grid(
 
 def open_sources(sources: Sequence[str | None], *, image_root: Path | None = None) -> list[ImageSource]:
     """Open the images that still exist; those that are missing cost pictures, not the answer."""
-    from hashnet.datasets.opening_streams import open_source
+    from hashnet.datasets import open_source
     from hashnet.datasets.parquet_columns import ColumnError
 
     opened = []

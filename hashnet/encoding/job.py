@@ -136,7 +136,8 @@ class EncodeJob:
         if (self.output / MANIFEST).exists():
             store = CodeStore.open(self.output)
             self._check_settings(store.manifest.settings)
-            check_error_rate(store.rejects, self.settings.n_images, max_error_rate=self._max_error_rate)
+            self._rejects = store.rejects
+            check_error_rate(self._rejects, self.settings.n_images, max_error_rate=self._max_error_rate)
             self._done = True
             return
         job_folder = self.output / JOB_FOLDER

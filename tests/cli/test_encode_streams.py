@@ -35,6 +35,7 @@ def test_every_stream_gives_the_codes_of_the_folder(place, tiny_model, run):
         (("--data", "x.tar", "--key-column", "key"), "x.tar holds none; leave them out"),
         (("--data", "digits", "--device", "tpu"), "--device must be cpu or cuda"),
         (("--data", "digits", "--decoders", "2"), "give --workers N as well"),
+        (("--data", "digits", "--ray", "auto"), "give --workers N as well"),
         (("--data", "http://example.org/x.tar"), "download the files first"),
     ],
 )

@@ -7,8 +7,7 @@ import pyarrow.fs as pafs
 import pytest
 from streams import number, png, random_cuts, rows_of
 
-from hashnet.datasets import location_list, storage
-from hashnet.datasets.opening_streams import open_source
+from hashnet.datasets import location_list, open_source, storage
 from hashnet.errors import SourceChangedError, UnreadableImageError
 
 

@@ -7,8 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from streams import number, png, random_cuts, rows_of, write_parquet
 
-from hashnet.datasets import parquet_images
-from hashnet.datasets.opening_streams import open_source
+from hashnet.datasets import open_source, parquet_images
 from hashnet.errors import DamagedError, SourceChangedError, UnreadableImageError
 
 

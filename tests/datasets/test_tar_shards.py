@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from streams import number, png, random_cuts, rows_of, write_tar
 
-from hashnet.datasets import entries, tar_shards
-from hashnet.datasets.opening_streams import open_source
+from hashnet.datasets import entries, open_source, tar_shards
 from hashnet.errors import DamagedError, SourceChangedError, UnreadableImageError
 
 

@@ -14,8 +14,7 @@ import pytest
 from PIL import Image
 from ray_processes import ray_processes
 
-from hashnet.datasets import open_images
-from hashnet.datasets.opening_streams import open_source
+from hashnet.datasets import open_images, open_source
 from hashnet.encoding import encode_to_store
 from hashnet.errors import DamagedError, ErrorRateError, HashnetError, ResumeError, SourceChangedError
 

@@ -12,7 +12,7 @@ import pytest
 from ray_processes import ray_processes
 from streams import png, write_tar
 
-from hashnet.datasets.opening_streams import open_source
+from hashnet.datasets import open_source
 from hashnet.encoding import encode_to_store
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1200)]

@@ -36,47 +36,57 @@ def settings(n_images=10, unit_size=4, identity="sha256:b"):
 
 @given(
     workers=st.integers(1, 32),
+    threads=st.integers(1, 16),
     decoders=st.integers(0, 4),
     on_gpu=st.booleans(),
     cpus=st.integers(2, 256),
     gpus=st.integers(1, 16),
 )
-def test_all_workers_and_decoders_fit_at_once(workers, decoders, on_gpu, cpus, gpus):
+def test_all_workers_and_decoders_fit_at_once(workers, threads, decoders, on_gpu, cpus, gpus):
     try:
-        share = shares(workers=workers, decoders=decoders, on_gpu=on_gpu, free_cpus=cpus, free_gpus=gpus)
+        share = shares(
+            workers=workers, threads=threads, decoders=decoders, on_gpu=on_gpu, free_cpus=cpus, free_gpus=gpus
+        )
     except ValueError:
         assert cpus / (workers * max(1, decoders)) < 0.05
         return
     total = workers * (share.worker_cpus + decoders * share.decoder_cpus)
     assert total <= cpus + 1e-6
-    assert 0 < share.worker_cpus <= 1
+    assert 0 < share.worker_cpus <= (1 if on_gpu else threads)
+    # Ray takes parts of a CPU, or whole ones.
+    assert share.worker_cpus < 1 or share.worker_cpus == int(share.worker_cpus)
     assert (share.decoder_cpus > 0) == (decoders > 0)
     assert workers * share.worker_gpus <= gpus + 1e-9
 
 
 def test_two_workers_on_two_cores_have_one_each():
-    share = shares(workers=2, decoders=0, on_gpu=False, free_cpus=2, free_gpus=0)
+    share = shares(workers=2, threads=1, decoders=0, on_gpu=False, free_cpus=2, free_gpus=0)
     assert share == (1.0, 0.0, 0.0)
 
 
 def test_four_workers_share_two_cores():
-    assert shares(workers=4, decoders=0, on_gpu=False, free_cpus=2, free_gpus=0).worker_cpus == 0.5
+    assert shares(workers=4, threads=1, decoders=0, on_gpu=False, free_cpus=2, free_gpus=0).worker_cpus == 0.5
+
+
+def test_a_worker_of_several_threads_has_a_cpu_for_each():
+    share = shares(workers=4, threads=8, decoders=0, on_gpu=False, free_cpus=64, free_gpus=0)
+    assert share.worker_cpus == 8
 
 
 def test_a_full_cluster_is_refused():
     with pytest.raises(ValueError, match="take fewer"):
-        shares(workers=2, decoders=0, on_gpu=False, free_cpus=0, free_gpus=0)
+        shares(workers=2, threads=1, decoders=0, on_gpu=False, free_cpus=0, free_gpus=0)
 
 
 def test_a_cluster_without_a_gpu_is_refused():
     with pytest.raises(ValueError, match="no GPU of the cluster is free"):
-        shares(workers=1, decoders=0, on_gpu=True, free_cpus=4, free_gpus=0)
+        shares(workers=1, threads=1, decoders=0, on_gpu=True, free_cpus=4, free_gpus=0)
 
 
 @pytest.mark.parametrize(("workers", "decoders"), [(0, 0), (1, -1)])
 def test_numbers_that_are_none_are_refused(workers, decoders):
     with pytest.raises(ValueError, match="at least 1 and decoders at least 0"):
-        shares(workers=workers, decoders=decoders, on_gpu=False, free_cpus=2, free_gpus=0)
+        shares(workers=workers, threads=1, decoders=decoders, on_gpu=False, free_cpus=2, free_gpus=0)
 
 
 def test_there_is_a_worker_for_each_gpu_or_for_the_cpus_of_its_threads():
