@@ -233,7 +233,6 @@ def _encode(pool: _Pool, data: DataSpec, job: EncodeJob, meter: RateMeter, *, st
             outcome, units = pool.wait(stall_timeout_s)
             if isinstance(outcome, Verdict):
                 job.accept(outcome)
-                schedule.done()
                 meter.advance(outcome.n_images, n_rejected=len(outcome.rejects))
             else:
                 schedule.lost(units, type(outcome).__name__)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 
 from hashnet.errors import HashnetError
 
-# So many workers lost without a single unit done between: it is the units, not chance.
+# A unit that took so many workers with it does so by itself. A node that goes costs each unit one.
 MAX_LOSSES = 8
 
 
@@ -23,7 +23,7 @@ class UnitSchedule:
         self._free: deque[range] = deque(runs_of(units))
         self._own: dict[int, range] = {}
         self._lost: deque[int] = deque()
-        self._losses = 0
+        self._losses: Counter[int] = Counter()
         self._max_losses = max_losses
 
     def next(self, worker: int) -> int | None:
@@ -37,20 +37,17 @@ class UnitSchedule:
         self._own[worker] = run[1:]
         return run[0]
 
-    def done(self) -> None:
-        """Note that some unit is done: whatever was lost before, the job gets on."""
-        self._losses = 0
-
     def lost(self, units: Iterable[int], reason: str) -> None:
-        """Take units back from a worker that is gone; raise HashnetError if nothing but losses happens."""
+        """Take units back from a worker that is gone; raise HashnetError for one that was lost too often."""
         returned = sorted(units)
         self._lost.extend(returned)
-        self._losses += 1
-        if self._losses >= self._max_losses:
+        self._losses.update(returned)
+        fatal = [unit for unit in returned if self._losses[unit] >= self._max_losses]
+        if fatal:
             raise HashnetError(
-                f"{self._losses} workers in a row were lost before any work unit was done, the last one with "
-                f"units {returned} ({reason}); look for a lack of memory or an image that crashes its "
-                "decoder. The finished units are kept, run again to continue"
+                f"work units {fatal} took {self._max_losses} workers with them, the last by {reason}; look "
+                "for a lack of memory or an image that crashes its decoder. The finished units are kept, run "
+                "again to continue"
             )
 
     def _take_run(self) -> range | None:

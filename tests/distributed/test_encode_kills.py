@@ -17,7 +17,9 @@ from hashnet.encoding import encode_to_store
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1200)]
 
-KILLS = 50
+KILLS = 25
+# Killed more often than the others are those that are back in no time.
+VICTIMS = ("driver", "worker", "worker", "decoder", "decoder")
 N_IMAGES = 2400
 SETTINGS = {"unit_size": 8, "max_error_rate": 0.1}
 
@@ -120,11 +122,12 @@ def kill_one(kind, job):
     return False
 
 
-def test_fifty_kills_leave_the_bytes_of_an_undisturbed_run(tiny_model, tars, tmp_path, cluster):
+@pytest.mark.parametrize("seed", [0, 1])
+def test_kills_leave_the_bytes_of_an_undisturbed_run(tiny_model, tars, tmp_path, cluster, seed):
     encode_to_store(tiny_model, open_source(tars), None, tmp_path / "whole", **SETTINGS)
     whole = content(tmp_path / "whole")
     assert len(whole) == 3 * N_IMAGES // 8 + 2
-    chance = random.Random(0)
+    chance = random.Random(seed)
     job = Job(tiny_model, tars, tmp_path / "codes", cluster.address)
     began = time.monotonic()
     kills, stores = {"driver": 0, "worker": 0, "decoder": 0}, 0
@@ -132,12 +135,13 @@ def test_fifty_kills_leave_the_bytes_of_an_undisturbed_run(tiny_model, tars, tmp
         if not job.runs:
             job.start()
         if chance.random() < 0.75:
-            # While units are being committed; else while processes start, or whatever there is then.
+            # While units are being committed; else while processes start, or whatever happens then.
             wait_until(lambda: job.n_done > job.began_with or not job.runs, 60)
         wait_until(lambda: not job.runs, chance.uniform(0, 1.5))
         if job.runs:
-            kind = chance.choice(list(kills))
+            kind = chance.choice(VICTIMS)
             kills[kind] += kill_one(kind, job)
+            job.began_with = job.n_done
             print(f"{time.monotonic() - began:.1f} s: {kills}, {job.n_done} units", flush=True)
         if not job.runs and (job.output / "manifest.json").exists():
             assert content(job.output) == whole
