@@ -127,8 +127,10 @@ def encode(
         indices = getattr(split(images, seed=seed), part)
     watched = make_progress(progress)
     if images is not None and not workers:
+        from hashnet.allocator import keep_freed_memory
         from hashnet.encoding import encode_to_store
 
+        keep_freed_memory()
         encode_to_store(
             model,
             images,
