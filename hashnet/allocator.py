@@ -1,7 +1,7 @@
 """The C library's memory: keep what was freed, so that networks on the CPU do not fault it in anew.
 
-The activations of a batch take tens of MB each. glibc gives a piece of that size back to the system when it is
-freed and maps another for the next layer, whose pages are then zeroed one by one on first touch: for
+The activations of a batch take tens of MB each. glibc gives a piece of that size back to the system once it
+is freed and maps another for the next layer, whose pages are then zeroed one by one on first touch: for
 MobileNetV2 at 224 pixels 40 % of all CPU time.
 """
 
