@@ -30,6 +30,7 @@ from .encode_units import (
     DataSpec,
     WorkerSpec,
     default_decoders,
+    default_threads,
     default_workers,
     shares,
     units_at_a_worker,
@@ -52,7 +53,7 @@ def encode_with_ray(
     image_column: str | None = None,
     key_column: str | None = None,
     workers: int | None = None,
-    threads: int = 1,
+    threads: int | None = None,
     decoders: int | None = None,
     max_error_rate: float = MAX_ERROR_RATE,
     unit_size: int = UNIT_SIZE,
@@ -64,7 +65,7 @@ def encode_with_ray(
     """Encode as ``hashnet.encoding.encode_to_store`` does, with ``workers`` actors of ``threads`` threads.
 
     ``data``, ``image_root`` and the columns are those of ``open_source``; model, data and output must lie on
-    storage that all nodes share. By default there is a worker for each GPU, or for each ``threads`` CPUs.
+    storage that all nodes share. By default there is a worker for each GPU, or for each CPU.
     ``decoders`` tasks decode for each worker; by default as many as there are CPUs for a GPU, and none where
     the network runs on CPUs, whose threads then decode themselves.
 
@@ -113,12 +114,13 @@ def _resources(
     settings: EncodeSettings,
     *,
     workers: int | None,
-    threads: int,
+    threads: int | None,
     decoders: int | None,
 ) -> tuple[WorkerSpec, int, dict[str, Any]]:
     """Return what workers are told, how many they are, and what Ray reserves for each."""
     cpus, gpus = _free_resources()
     on_gpu = not settings.device.startswith("cpu")
+    threads = threads or default_threads(on_gpu=on_gpu)
     if workers is None:
         workers = default_workers(on_gpu=on_gpu, threads=threads, cpus=cpus, gpus=gpus)
     if decoders is None:

@@ -54,6 +54,11 @@ class Shares(NamedTuple):
     worker_gpus: float
 
 
+def default_threads(*, on_gpu: bool) -> int:
+    """Return one thread a worker, or some for a GPU: while it computes for one, others fill their batches."""
+    return 4 if on_gpu else 1
+
+
 def default_workers(*, on_gpu: bool, threads: int, cpus: float, gpus: float) -> int:
     """Return a worker for each GPU, or for each ``threads`` CPUs; at least one."""
     return max(1, int(gpus) if on_gpu else int(cpus) // threads)

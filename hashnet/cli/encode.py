@@ -156,7 +156,7 @@ def encode(
             image_root=image_root,
             **columns,
             workers=workers,
-            threads=threads or 1,
+            threads=threads,
             decoders=decoders,
             max_error_rate=max_error_rate,
             unit_size=unit_size,

@@ -6,6 +6,7 @@ from hashnet.distributed.encode_units import (
     DataSpec,
     check_same_model,
     default_decoders,
+    default_threads,
     default_workers,
     shares,
     units_at_a_worker,
@@ -93,6 +94,10 @@ def test_there_is_a_worker_for_each_gpu_or_for_the_cpus_of_its_threads():
     assert default_workers(on_gpu=True, threads=1, cpus=64, gpus=8) == 8
     assert default_workers(on_gpu=False, threads=4, cpus=64, gpus=8) == 16
     assert default_workers(on_gpu=False, threads=4, cpus=2, gpus=0) == 1
+
+
+def test_a_gpu_is_filled_by_several_threads():
+    assert [default_threads(on_gpu=on_gpu) for on_gpu in (False, True)] == [1, 4]
 
 
 def test_tasks_decode_for_a_gpu_only():
