@@ -21,7 +21,7 @@ from hashnet.errors import DamagedError
 
 # Rows that are in memory at a time; a page of them is decompressed as a whole.
 BATCH_ROWS = 8
-# Images hardly compress: a column of this size that shrank a hundredfold was made to fill memory.
+# Images hardly compress: a file of this size that shrank a hundredfold was made to fill memory.
 BOMB_BYTES = 256 * 2**20
 BOMB_RATIO = 100
 MAX_THRIFT_BYTES = 64 * 2**20
@@ -75,14 +75,14 @@ class ParquetImages:
         self._footers = []
         for number, file in enumerate(files):
             with _open(file) as parquet:
-                columns = find_columns(parquet.schema_arrow, file.location, image_column, key_column)
+                columns = find_columns(_schema(file, parquet), file.location, image_column, key_column)
                 if found is not None and columns != found:
                     raise ColumnError(
                         f"{file.location} has its images in {columns.image} and keys in {columns.key}, "
                         f"{files[0].location} in {found.image} and {found.key}; name the columns"
                     )
                 found = columns
-                counts = _row_counts(file, parquet.metadata, columns)
+                counts = _row_counts(file, parquet.metadata)
             rows += counts
             firsts = np.cumsum([0, *counts]).tolist()
             self._groups += [RowGroup(number, group, firsts[group]) for group in range(len(counts))]
@@ -130,27 +130,29 @@ def _open(file: StoredFile) -> Any:
         raise DamagedError(file.location, f"not a readable Parquet file ({_short(error)})") from error
 
 
-def _row_counts(file: StoredFile, metadata: Any, columns: Columns) -> list[int]:
+def _schema(file: StoredFile, parquet: Any) -> Any:
+    try:
+        schema = parquet.schema_arrow
+        # Names are decoded when they are asked for.
+        repr(schema.names)
+    except (pa.ArrowException, ValueError, OSError) as error:
+        raise DamagedError(file.location, f"its schema cannot be read ({_short(error)})") from error
+    return schema
+
+
+def _row_counts(file: StoredFile, metadata: Any) -> list[int]:
     """Return the rows of each row group; raise DamagedError for footers that cannot be true."""
-    counts = []
-    for number in range(metadata.num_row_groups):
-        group = metadata.row_group(number)
-        counts.append(group.num_rows)
-        for i in range(group.num_columns):
-            column = group.column(i)
-            if column.path_in_schema != columns.image:
-                continue
-            packed, plain = column.total_compressed_size, column.total_uncompressed_size
-            if packed < 0 or packed > file.size:
-                raise DamagedError(file.location, f"row group {number} claims {packed} bytes of images")
-            if plain > max(BOMB_BYTES, BOMB_RATIO * packed):
-                raise DamagedError(
-                    file.location,
-                    f"row group {number} inflates {packed} bytes to {plain}: images do not, it is a bomb",
-                )
+    # The metadata of a column is not asked: pyarrow ends the process if that is damaged.
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    counts = [group.num_rows for group in groups]
     if min(counts, default=0) < 0 or sum(counts) != metadata.num_rows:
         raise DamagedError(
             file.location, f"its row groups have {sum(counts)} rows, its footer {metadata.num_rows}"
+        )
+    inflated = sum(max(0, group.total_byte_size) for group in groups)
+    if inflated > max(BOMB_BYTES, BOMB_RATIO * file.size):
+        raise DamagedError(
+            file.location, f"it inflates {file.size} bytes to {inflated}: images do not, it is a bomb"
         )
     return counts
 

@@ -1,6 +1,8 @@
 """Parquet with image bytes: columns found or named, damage and bombs told."""
 
 import os
+import subprocess
+import sys
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -173,3 +175,36 @@ def test_another_column_is_another_version(tmp_path):
         open_source(tmp_path, image_column=name).version() for name in ("image", "thumbnail", "image")
     }
     assert len(versions) == 2
+
+
+SCRIPT = """
+import sys
+import numpy as np
+from pathlib import Path
+from hashnet.datasets import open_source
+from hashnet.errors import DamagedError, UnreadableImageError
+
+path, rng = Path(sys.argv[1]), np.random.default_rng(int(sys.argv[2]))
+whole = path.read_bytes()
+for _ in range(150):
+    broken = bytearray(whole)
+    for _ in range(int(rng.integers(1, 4))):
+        broken[int(rng.integers(len(whole)))] ^= 1 << int(rng.integers(8))
+    path.write_bytes(bytes(broken))
+    try:
+        stream = open_source(path, image_column="image")
+        rows = [entry for a, b in ((0, 13), (13, len(stream))) for entry in stream.part(a, b).entries()]
+    except (DamagedError, ValueError) as error:
+        continue
+    assert [entry.row for entry in rows] == list(range(len(stream))) and len(stream) == 30
+"""
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_flipped_bits_are_damage_or_leave_every_row_and_never_end_the_process(tmp_path, seed):
+    images, keys = [png(i) for i in range(30)], [f"k{i}" for i in range(30)]
+    path = write_parquet(tmp_path / "a.parquet", images, key=keys)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(path), str(seed)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
