@@ -16,7 +16,7 @@ from ray_processes import ray_processes
 
 from hashnet.datasets import open_images, open_source
 from hashnet.encoding import encode_to_store
-from hashnet.errors import DamagedError, ErrorRateError, HashnetError, ResumeError, SourceChangedError
+from hashnet.errors import DamagedError, HashnetError, ResumeError, SourceChangedError
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
 
@@ -96,12 +96,11 @@ def test_the_store_of_two_workers_has_the_bytes_of_a_local_one(tiny_model, folde
     assert progress.figures["eta_s"] == 0
 
 
-@pytest.mark.parametrize("decoders", [0, 2])
-def test_tar_shards_have_the_bytes_of_a_local_run_whoever_decodes(tiny_model, tars, tmp_path, decoders):
+def test_tar_shards_decoded_by_tasks_have_the_bytes_of_a_local_run(tiny_model, tars, tmp_path):
     from hashnet.distributed import encode_with_ray
 
     settings = {"unit_size": 18, "max_error_rate": 0.1}
-    store = encode_with_ray(tiny_model, tars, tmp_path / "codes", workers=1, decoders=decoders, **settings)
+    store = encode_with_ray(tiny_model, tars, tmp_path / "codes", workers=1, decoders=2, **settings)
     encode_to_store(tiny_model, open_source(tars), None, tmp_path / "local", **settings)
     assert content(tmp_path / "codes") == content(tmp_path / "local")
     assert [(row.unit, row.row, row.key) for row in store.rejects] == [
@@ -176,14 +175,6 @@ def test_a_worker_and_a_decoder_that_are_killed_are_replaced(tiny_model, folder,
         killer.join()
     assert all(victims.values())
     assert content(tmp_path / "codes") == content(local)
-
-
-def test_too_many_unreadable_images_fail_the_job_without_a_store(tiny_model, folder, tmp_path):
-    from hashnet.distributed import encode_with_ray
-
-    with pytest.raises(ErrorRateError, match=r"of 40 images are unreadable.*\.jpg: "):
-        encode_with_ray(tiny_model, folder, tmp_path / "codes", workers=1, unit_size=12, max_error_rate=0.01)
-    assert not (tmp_path / "codes" / "manifest.json").exists()
 
 
 def test_another_unit_size_does_not_continue_a_store(tiny_model, folder, local):
