@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -118,14 +119,15 @@ class Encoder:
     def compute(self, pixels: NDArray[np.uint8], output: Output = "relaxed") -> NDArray[np.float32]:
         """Return the outputs of at most ``batch_size`` images, uint8 ``(n, size, size, 3)``."""
         size = self.model.preprocessing.size
-        batch = np.zeros((self.batch_size, 3, size, size), dtype=np.float32)
+        batch = np.empty((self.batch_size, 3, size, size), dtype=np.float32)
         for place, image in zip(batch, pixels, strict=False):
-            place[:] = self.model.preprocessing.normalize(image)
-        function = self.model.relaxed if output == "relaxed" else self.model.features
-        if self._turn is None:
-            return function(torch.from_numpy(batch))[: len(pixels)].numpy()
-        with self._turn:
-            return function(torch.from_numpy(batch).to(self.device))[: len(pixels)].cpu().numpy()
+            self.model.preprocessing.normalize_into(image, place)
+        batch[len(pixels) :] = 0
+        # Whether all is finite, as the model asks, is no question for pixels that were bytes.
+        function = self._network if output == "relaxed" else self._network.features
+        with self._turn or nullcontext(), torch.inference_mode():
+            result: torch.Tensor = function(torch.from_numpy(batch).to(self.device))
+            return result[: len(pixels)].cpu().numpy()
 
     def _outputs(self, images: Images, output: Output, width: int) -> NDArray[np.float32]:
         listed = as_rgb(images)

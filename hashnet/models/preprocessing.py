@@ -61,11 +61,19 @@ class Preprocessing:
 
     def normalize(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return pixels ``(..., size, size, 3)`` as float32 ``(..., 3, size, size)``."""
-        table = _normal_values(self.mean, self.std)
         normal = np.empty((*pixels.shape[:-3], 3, *pixels.shape[-3:-1]), dtype=np.float32)
-        for channel in range(3):
-            normal[..., channel, :, :] = table[channel][pixels[..., channel]]
+        images = pixels.reshape(-1, *pixels.shape[-3:])
+        for image, place in zip(images, normal.reshape(-1, *normal.shape[-3:]), strict=True):
+            self.normalize_into(image, place)
         return normal
+
+    def normalize_into(self, pixels: NDArray[np.uint8], place: NDArray[np.float32]) -> None:
+        """Write one image ``(size, size, 3)`` to ``place``, float32 ``(3, size, size)``, C-contiguous."""
+        table = _normal_values(self.mean, self.std)
+        channels = pixels.reshape(-1, 3).T
+        for channel, plane in enumerate(place.reshape(3, -1)):
+            # Every uint8 is in the table; without this mode, take would buffer its output to check.
+            np.take(table[channel], channels[channel], out=plane, mode="wrap")
 
     def __call__(self, image: Image.Image) -> NDArray[np.float32]:
         """Return the network's input for one image, float32 ``(3, size, size)``."""
