@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "kernels/dispatch.hpp"
 #include "kernels/residue.hpp"
@@ -13,11 +14,10 @@ namespace {
 
 // Bytes that come from memory, or from the last level of cache; a bucket is read with the rest of its first
 // and last blocks.
-constexpr double kMemoryByte = 0.065;
-constexpr double kCachedByte = 0.04;
-constexpr double kScannedByte = 0.033;
-constexpr double kScannedCachedByte = 0.011;
-constexpr double kScannedNearByte = 0.005;
+constexpr double kMemoryByte = 0.05;
+constexpr double kCachedByte = 0.03;
+constexpr double kScannedByte = 0.027;
+constexpr double kScannedCachedByte = 0.0045;
 constexpr double kBucketBytes = 128;
 
 double cache_bytes() {
@@ -32,10 +32,8 @@ double cache_bytes() {
     return bytes;
 }
 
-// Of a scan, by the bytes that it reads: from a cache near or far, from memory, or in part from either.
+// Of a scan, by the bytes that it reads: from a cache, from memory, or in part from either.
 double scanned_byte(double bytes) {
-    constexpr double kNear = 1 << 20;
-    if (bytes < kNear) return kScannedNearByte;
     const double beyond = std::clamp((bytes - cache_bytes() / 2) / cache_bytes(), 0.0, 1.0);
     return kScannedCachedByte + beyond * (kScannedByte - kScannedCachedByte);
 }
@@ -66,21 +64,22 @@ Costs Costs::of(const Segment& segment) {
     const double byte = cached ? kCachedByte : kMemoryByte;
     Costs costs{};
     costs.scan_beginning = 300;
+    costs.scan_nearest = 40 * std::pow(static_cast<double>(segment.n_distinct()), 0.35);
     if (segment.residue_form()) {
         const double planes = segment.tables()[0].layout.planes;
-        costs.probe = 15 + kBucketBytes * byte;
+        costs.probe = 13 + kBucketBytes * byte;
         costs.entry = planes * std::max(kernel.plane, byte);
-        costs.survivor = 22;
+        costs.survivor = 18;
+        costs.match = cached ? 40 : 80;
         if (planes == 0) {
             // A table of whole codes: every entry passes, and only its cell tells how far it is.
             costs.probe = 8;
             costs.scan_entry = 4;
             return costs;
         }
-        // Besides the residues, their bounds.
-        costs.scan_entry =
-            0.015 + planes * std::max(kernel.plane, scanned_byte(segment.n_distinct() * planes));
-        costs.scan_match = 30;
+        costs.scan_entry = 0.035;
+        costs.scan_read = planes * std::max(0.4 * kernel.plane, scanned_byte(segment.n_distinct() * planes));
+        costs.scan_match = 50;
     } else {
         const double row_bytes = 8.0 * segment.n_words();
         costs.probe = 15 + kBucketBytes * byte;

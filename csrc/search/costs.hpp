@@ -11,9 +11,12 @@ struct Costs {
     double probe;           // looking up a bucket, and starting to compare it
     double entry;           // comparing one entry of a bucket
     double survivor;        // verifying an entry that passed
-    double scan_entry;      // comparing one code in a scan
+    double match;           // locating a match, once
+    double scan_entry;      // passing one code in a scan, and
+    double scan_read;       // comparing it, unless its whole block is too far away
     double scan_match;      // what a match costs a scan besides that
     double scan_beginning;  // of a scan as a whole
+    double scan_nearest;    // finding the bound of a k-NN scan, times the root of k
 
     /// For the instruction set in use, and for data that fit into the cache or do not.
     static Costs of(const Segment& segment);

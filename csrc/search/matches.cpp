@@ -56,14 +56,17 @@ void SegmentSearch::settle(Query& query) {
     query.settled = query.matches.size();
 }
 
-// Before a scan: what probing found will be found again, and telling the two apart would cost more.
-void SegmentSearch::forget(Query& query) const {
-    for (const Match& match : query.matches) {
+// What lies beyond `distance` will be found again by a scan, and telling the two apart would cost more.
+void SegmentSearch::forget(Query& query, int distance) const {
+    const auto again = [&](const Match& match) {
+        if (static_cast<int>(match.distance) <= distance) return false;
         const Run run = tells_runs() ? segment_->run_at(match.position) : Run{0, 1};
         query.bound->take_back(match.distance, run.last - run.first);
-    }
-    query.matches.clear();
-    query.settled = 0;
+        return true;
+    };
+    query.matches.erase(std::remove_if(query.matches.begin(), query.matches.end(), again),
+                        query.matches.end());
+    query.settled = query.matches.size();
 }
 
 // Between the chunks of a scan: keeps the matches few, and the bound as low as it can be.

@@ -46,11 +46,22 @@ double chance_within(unsigned n, int d) {
 Planner::Planner(const Segment& segment, Policy policy)
     : segment_(segment), policy_(policy), costs_(Costs::of(segment)) {}
 
-double Planner::scan_ns(unsigned bound) const {
+double Planner::scan_ns(unsigned bound, std::uint64_t k) const {
     const double n = segment_.n_distinct();
-    const double matches =
-        segment_.n_bits() <= 64 ? chance_within(segment_.n_bits(), static_cast<int>(bound)) : 0;
-    return costs_.scan_beginning + n * (costs_.scan_entry + matches * costs_.scan_match);
+    const auto d = static_cast<int>(bound);
+    double entry_ns = costs_.scan_entry;
+    if (segment_.residue_form()) {
+        // Sorted codes of a block share about so many bits, by which it may be passed over.
+        const auto shared = static_cast<unsigned>(std::log2(std::max(n / kBlockEntries, 1.0)));
+        entry_ns += chance_within(shared, d) * costs_.scan_read;
+    }
+    return costs_.scan_beginning + n * entry_ns + matches_anywhere(bound) * costs_.scan_match +
+           std::sqrt(static_cast<double>(k)) * costs_.scan_nearest;
+}
+
+double Planner::matches_anywhere(unsigned bound) const {
+    const unsigned n_bits = segment_.n_bits();
+    return n_bits <= 64 ? segment_.n_distinct() * chance_within(n_bits, static_cast<int>(bound)) : 0;
 }
 
 double Planner::bucket_anywhere(const Table& table) const {
@@ -139,8 +150,9 @@ void Planner::plan_radius(Query& query, unsigned radius) const {
     Plan& plan = query.plan;
     plan.scan = policy_ == Policy::kScan;
     plan.radii.assign(segment_.tables().size(), -1);
-    plan.expected_probes = plan.expected_candidates = plan.probing_ns = 0;
-    plan.scan_ns = scan_ns(radius);
+    plan.expected_probes = plan.expected_candidates = 0;
+    plan.probing_ns = matches_anywhere(radius) * costs_.match;
+    plan.scan_ns = scan_ns(radius, 0);
     if (plan.scan) return;
     Growth growth(*this, query, plan.radii, radius, query.next_costs);
     for (unsigned increment = 0; !plan.scan && increment <= radius; ++increment) {
@@ -164,8 +176,6 @@ void Planner::plan_radius(Query& query, unsigned radius) const {
 // the rows there are; the answer ends where their sum reaches k. The true bound is never above value().
 bool Planner::scan_is_cheaper(const Query& query) const {
     const Bound& bound = *query.bound;
-    unsigned complete = 0;
-    for (const int radius : query.plan.radii) complete += static_cast<unsigned>(radius + 1);
     const std::vector<double> chances = chances_met(query.plan.radii, bound.value());
     double rows = 0;
     unsigned last = 0;
@@ -173,11 +183,37 @@ bool Planner::scan_is_cheaper(const Query& query) const {
         rows += static_cast<double>(bound.known(last)) / std::max(chances[last], 1e-9);
         if (rows >= static_cast<double>(bound.k())) break;
     }
+    return probing_exceeds_scan(query, last);
+}
+
+// Without anything near the query in its own buckets, the answer ends where it would among random codes.
+bool Planner::scan_is_cheaper_at_once(const Query& query) const {
+    if (!segment_.residue_form()) return false;
+    constexpr double kAlike = 1.25;
+    double own = 0;
+    double anywhere = 0;
+    for (std::size_t j = 0; j < query.facets.size(); ++j) {
+        own += static_cast<double>(query.facets[j].entries[0]);
+        anywhere += bucket_anywhere(segment_.tables()[j]);
+    }
+    if (own > kAlike * anywhere) return false;
+    const auto k = static_cast<double>(query.bound->k());
+    unsigned last = 0;
+    while (last < segment_.n_bits() &&
+           segment_.n_rows() * chance_within(segment_.n_bits(), static_cast<int>(last)) < k) {
+        ++last;
+    }
+    return probing_exceeds_scan(query, last);
+}
+
+bool Planner::probing_exceeds_scan(const Query& query, unsigned last) const {
+    unsigned complete = 0;
+    for (const int radius : query.plan.radii) complete += static_cast<unsigned>(radius + 1);
     std::vector<int> radii = query.plan.radii;
     std::vector<StepCost> next;
     Growth growth(*this, query, radii, last, next);
-    const double scan = scan_ns(last);
-    double ns = 0;
+    const double scan = scan_ns(last, query.bound->k());
+    double ns = matches_anywhere(last) * costs_.match;
     for (; complete <= last; ++complete) {
         const int j = growth.cheapest();
         if (j < 0) return true;

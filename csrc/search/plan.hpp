@@ -18,8 +18,8 @@ class Planner {
     const Segment& segment() const { return segment_; }
     Policy policy() const { return policy_; }
 
-    /// Expected cost of a scan for what lies within `bound`.
-    double scan_ns(unsigned bound) const;
+    /// Expected cost of a scan for what lies within `bound`, where `k` rows are wanted, or all if it is 0.
+    double scan_ns(unsigned bound, std::uint64_t k) const;
 
     /// Cost of table j at distance e, foretold from the buckets that the query has met so far, where codes
     /// within `bound` are wanted.
@@ -28,6 +28,9 @@ class Planner {
     /// Substring radii for a radius search into query.plan, grown from -1 by the next table, or a scan where
     /// that is expected to cost less.
     void plan_radius(Query& query, unsigned radius) const;
+
+    /// True when a k-NN search that has looked at its own buckets only should scan.
+    bool scan_is_cheaper_at_once(const Query& query) const;
 
     /// True when the steps that a k-NN search still needs will cost more than a scan does.
     bool scan_is_cheaper(const Query& query) const;
@@ -38,6 +41,10 @@ class Planner {
     std::vector<double> chances_met(const std::vector<int>& radii, unsigned up_to) const;
 
   private:
+    /// Whether growing the radii of the query until all within `last` is met costs more than a scan.
+    bool probing_exceeds_scan(const Query& query, unsigned last) const;
+    /// Distinct codes within `bound` of any query, if codes are random.
+    double matches_anywhere(unsigned bound) const;
     double bucket_anywhere(const Table& table) const;
     double expected_bucket(const Facet& facet, const Table& table, unsigned e) const;
 

@@ -8,6 +8,7 @@
 #include "codes.hpp"
 #include "kernels/residue.hpp"
 #include "search/collector.hpp"
+#include "search/guess.hpp"
 #include "storage/layout.hpp"
 
 namespace hashnet {
@@ -99,9 +100,9 @@ struct Query {
     std::vector<Step> round;           // the steps under way
     bool done = false;                 // no more probes, whether or not a scan follows
     std::vector<Match> matches;
-    std::size_t settled = 0;                  // matches whose whole run the bound has been told
-    std::vector<std::uint64_t> known_before;  // rows told at each distance before a scan
-    std::size_t prune_at = 0;                 // matches from which a scan drops those beyond the bound
+    std::size_t settled = 0;   // matches whose whole run the bound has been told
+    BoundGuess guess;          // at where a scan will end
+    std::size_t prune_at = 0;  // matches from which a scan drops those beyond the bound
 };
 
 }  // namespace hashnet

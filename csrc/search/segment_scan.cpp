@@ -1,7 +1,6 @@
 // The scans of SegmentSearch: every code of a segment read once, for all queries of the group that want it.
 #include <algorithm>
 #include <array>
-#include <cmath>
 
 #include "codes.hpp"
 #include "search/capping.hpp"
@@ -12,34 +11,21 @@ namespace hashnet {
 
 namespace {
 
-constexpr unsigned kNoGuess = kMaxBits + 1;
+// A k-NN scan begins with a sample: the first codes, in whole blocks, of chunks spread evenly.
+constexpr std::uint32_t kPieceEntries = 256;
+constexpr std::uint32_t kMostPieces = 1024;
+constexpr std::uint64_t kPiecesAhead = 4;
 
-// Every so many chunks one is scanned first; from what it holds the final bound of a k-NN search is guessed.
-std::uint32_t sample_stride(std::uint32_t n_chunks) {
-    return n_chunks >= 128 ? 16 : n_chunks >= 16 ? 4 : 1;
-}
-
-// The least distance within which the sample lets expect k rows, less three standard deviations of a count.
-// If it is too near nonetheless, the rest is scanned again beyond it. `before` are the rows that other
-// segments have given.
-unsigned guess_bound(const Bound& bound, const std::vector<std::uint64_t>& before, std::uint32_t stride) {
-    double elsewhere = 0;
-    double sampled = 0;
-    for (unsigned d = 0; d < bound.value(); ++d) {
-        elsewhere += static_cast<double>(before[d]);
-        sampled += static_cast<double>(bound.known(d) - before[d]);
-        const double sure = std::max(sampled - 3 * std::sqrt(sampled), 0.0);
-        if (elsewhere + stride * sure >= static_cast<double>(bound.k())) return d;
-    }
-    return kNoGuess;
-}
+// Survivors whose cells are fetched ahead.
+constexpr std::size_t kCellsAhead = 16;
 
 }  // namespace
 
 // A chunk of codes stays in the cache while one query after the other is compared with it. For k-NN a sample
-// of chunks comes first: without a good bound from the start, a large part of the codes would pass on the way
-// to it.
+// comes first: without a good bound from the start, a large part of the codes would pass on the way to it.
+// The guess only falls, so whatever lies within the last one was kept.
 void SegmentSearch::scan(std::size_t n) {
+    if (segment_->n_distinct() == 0) return;
     std::array<Scan, kGroup> scans;
     std::size_t n_scans = 0;
     bool nearest = false;
@@ -51,46 +37,76 @@ void SegmentSearch::scan(std::size_t n) {
         scans[n_scans++] = {&query, kNoGuess, -1};
         if (query.bound->k() == 0) continue;
         nearest = true;
-        forget(query);
-        query.known_before.resize(query.bound->value() + 1);
-        for (unsigned d = 0; d <= query.bound->value(); ++d) query.known_before[d] = query.bound->known(d);
+        forget(query, -1);
+        query.guess.start(*query.bound, segment_->n_distinct() / double{kPieceEntries});
     }
     if (n_scans == 0) return;
     const std::uint32_t n_chunks = (segment_->n_distinct() - 1) / kChunkEntries + 1;
-    const std::uint32_t stride = nearest ? sample_stride(n_chunks) : 1;
-    const auto each_chunk = [&](std::uint32_t part) {
-        for (std::uint32_t chunk = 0; chunk < n_chunks; ++chunk) {
-            const bool sampled = stride == 1 || chunk % stride == 0;
-            if (sampled != (part == 0)) continue;
-            for (std::size_t i = 0; i < n_scans; ++i) scan_chunk(scans[i], chunk);
-        }
+    const std::uint32_t stride = nearest ? (n_chunks - 1) / kMostPieces + 1 : n_chunks;
+    const auto each = [&](auto&& visit) {
+        for (std::size_t i = 0; i < n_scans; ++i) visit(scans[i]);
     };
-    each_chunk(0);
-    if (stride == 1) return;
-    for (std::size_t i = 0; i < n_scans; ++i) {
-        const Query& query = *scans[i].query;
-        scans[i].guess = guess_bound(*query.bound, query.known_before, stride);
+    for (std::uint32_t chunk = 0; nearest && chunk < n_chunks; chunk += stride) {
+        fetch_piece((chunk + kPiecesAhead * stride) * kChunkEntries);
+        each([&](Scan& one) { sample(one, chunk); });
     }
-    each_chunk(1);
-    // Whoever knows k rows within the guess is done.
+    for (std::uint32_t chunk = 0; chunk < n_chunks; ++chunk) {
+        const std::uint32_t sampled = nearest && chunk % stride == 0 ? kPieceEntries : 0;
+        each([&](Scan& one) { scan_chunk(one, chunk, sampled, kChunkEntries); });
+    }
+    // Whoever knows k rows within the guess is done; what lies beyond a guess that was too near is scanned
+    // anew.
     const auto last = std::remove_if(scans.begin(), scans.begin() + static_cast<std::ptrdiff_t>(n_scans),
                                      [](const Scan& one) { return one.query->bound->value() <= one.guess; });
     n_scans = static_cast<std::size_t>(last - scans.begin());
-    for (std::size_t i = 0; i < n_scans; ++i)
-        scans[i] = {scans[i].query, kNoGuess, static_cast<int>(scans[i].guess)};
-    if (n_scans != 0) each_chunk(1);
+    if (n_scans == 0) return;
+    each([&](Scan& one) {
+        one.beyond = static_cast<int>(one.guess);
+        one.guess = kNoGuess;
+        forget(*one.query, one.beyond);
+    });
+    for (std::uint32_t chunk = 0; chunk < n_chunks; ++chunk) {
+        each([&](Scan& one) { scan_chunk(one, chunk, 0, kChunkEntries); });
+    }
 }
 
-void SegmentSearch::scan_chunk(const Scan& one, std::uint32_t chunk) {
+// The processor foresees none of the jumps between pieces.
+void SegmentSearch::fetch_piece(std::uint64_t first) const {
+    if (first >= segment_->n_distinct()) return;
+    const std::uint64_t n = std::min<std::uint64_t>(kPieceEntries, segment_->n_distinct() - first);
+    const std::uint8_t* begin;
+    std::size_t bytes;
+    if (segment_->residue_form()) {
+        const Table& table = segment_->tables()[0];
+        begin = table.blocks + first / kBlockEntries * block_bytes(table);
+        bytes = n / kBlockEntries * block_bytes(table);
+        prefetch(segment_->block_cells() + first / kBlockEntries);
+    } else {
+        begin = reinterpret_cast<const std::uint8_t*>(segment_->rows() + first * segment_->n_words());
+        bytes = std::size_t{8} * n * segment_->n_words();
+    }
+    for (std::size_t line = 0; line < bytes; line += 64) prefetch(begin + line);
+}
+
+void SegmentSearch::sample(Scan& one, std::uint32_t chunk) {
+    const bool found = scan_chunk(one, chunk, 0, kPieceEntries);
+    one.guess = one.query->guess.observe(*one.query->bound, found);
+}
+
+// Scans the codes from `begin` to `end` of a chunk; returns whether any matched.
+bool SegmentSearch::scan_chunk(const Scan& one, std::uint32_t chunk, std::uint32_t begin, std::uint32_t end) {
     const std::uint32_t first = chunk * kChunkEntries;
-    const std::uint32_t count = std::min(kChunkEntries, segment_->n_distinct() - first);
+    end = std::min(end, segment_->n_distinct() - first);
+    if (begin >= end) return false;
     const std::size_t before = one.query->matches.size();
     if (segment_->residue_form()) {
-        scan_residues(one, first, count);
+        scan_residues(one, first + begin, end - begin);
     } else {
-        scan_rows(one, first, count);
+        scan_rows(one, first + begin, end - begin);
     }
-    if (one.query->matches.size() != before) put_away(*one.query);
+    if (one.query->matches.size() == before) return false;
+    put_away(*one.query);
+    return true;
 }
 
 HASHNET_POPCNT_CLONES void SegmentSearch::scan_residues(const Scan& one, std::uint32_t begin,
@@ -141,7 +157,12 @@ HASHNET_POPCNT_CLONES std::size_t SegmentSearch::measure_survivors(const Scan& o
     std::uint32_t cell = 0;
     std::uint32_t block = kNotLocated;
     std::size_t kept = 0;
+    const auto fetch = [&](std::size_t i) {
+        prefetch(table.directory + segment_->block_cells()[survivors_[i].position / kBlockEntries]);
+    };
+    for (std::size_t i = 0; i < std::min(kCellsAhead, n); ++i) fetch(i);
     for (std::size_t i = 0; i < n; ++i) {
+        if (i + kCellsAhead < n) fetch(i + kCellsAhead);
         const Survivor survivor = survivors_[i];
         if (survivor.position / kBlockEntries != block) {
             block = survivor.position / kBlockEntries;
@@ -159,7 +180,7 @@ HASHNET_POPCNT_CLONES std::size_t SegmentSearch::measure_survivors(const Scan& o
 HASHNET_POPCNT_CLONES void SegmentSearch::scan_rows(const Scan& one, std::uint32_t first, std::uint32_t n) {
     Query& query = *one.query;
     const unsigned n_words = segment_->n_words();
-    const std::uint64_t* rows = segment_->rows() + std::size_t{first} * n_words;
+    const std::uint64_t* rows = segment_->rows() + first * n_words;
     const unsigned limit = std::min(query.bound->value(), one.guess);
     const std::size_t passed =
         filter_rows_(rows, n, n_words, query.words.data(), limit, first, survivors_.data());

@@ -18,6 +18,9 @@ constexpr double kForecastNs = 4000;
 constexpr double kRoundNs = 600;
 constexpr double kRoundShare = 0.1;
 
+// Nor do forecasts that were wrong again and again cost more than so many scans.
+constexpr double kMostScans = 1.5;
+
 // A k-NN search for more than one in so many codes is a scan.
 constexpr std::uint64_t kScanShare = 128;
 
@@ -116,6 +119,8 @@ void SegmentSearch::begin(Query& query) {
         query.plan.radii.assign(segment_->tables().size(), -1);
         query.plan.expected_probes = query.plan.expected_candidates = query.plan.probing_ns = 0;
         query.plan.scan_ns = 0;
+        if (!query.plan.scan && policy_ != Policy::kProbe)
+            query.plan.scan = planner_->scan_is_cheaper_at_once(query);
     }
     query.done = query.plan.scan;
 }
@@ -173,7 +178,7 @@ void SegmentSearch::next_nearest_round(Query& query) const {
     unsigned complete = 0;
     for (const int radius : plan.radii) complete += static_cast<unsigned>(radius + 1);
     const unsigned bound = query.bound->value();
-    plan.scan_ns = planner_->scan_ns(bound);
+    plan.scan_ns = planner_->scan_ns(bound, query.bound->k());
     const double together = plan.probing_ns + std::max(kRoundNs, kRoundShare * plan.probing_ns);
     Growth growth(*planner_, query, plan.radii, bound, query.next_costs);
     for (; complete <= bound; ++complete) {
@@ -185,10 +190,10 @@ void SegmentSearch::next_nearest_round(Query& query) const {
         const double ns = growth.cost_of(j).ns;
         if (!query.round.empty() && plan.probing_ns + ns > together) return;
         if (policy_ != Policy::kProbe) {
-            // What is spent is spent, but wrong forecasts must not cost several scans; and small steps are
-            // not worth one.
+            // What is spent is spent; and small steps are not worth a forecast.
             const bool worth_a_forecast = ns > std::max(kForecastNs, 0.02 * plan.scan_ns);
-            if (plan.probing_ns > plan.scan_ns || (worth_a_forecast && planner_->scan_is_cheaper(query))) {
+            if (plan.probing_ns > kMostScans * plan.scan_ns ||
+                (worth_a_forecast && planner_->scan_is_cheaper(query))) {
                 query.done = plan.scan = true;
                 return;
             }

@@ -87,7 +87,9 @@ class SegmentSearch {
 
     // Scanning (segment_scan.cpp).
     void scan(std::size_t n);
-    void scan_chunk(const Scan& one, std::uint32_t chunk);
+    void fetch_piece(std::uint64_t first) const;
+    void sample(Scan& one, std::uint32_t chunk);
+    bool scan_chunk(const Scan& one, std::uint32_t chunk, std::uint32_t begin, std::uint32_t end);
     void scan_residues(const Scan& one, std::uint32_t begin, std::uint32_t n);
     std::size_t measure_survivors(const Scan& one, std::size_t n);
     void scan_rows(const Scan& one, std::uint32_t first, std::uint32_t n);
@@ -97,7 +99,7 @@ class SegmentSearch {
     bool tells_runs() const;
     void settle(Query& query);
     void put_away(Query& query);
-    void forget(Query& query) const;
+    void forget(Query& query, int distance) const;
     void locate(Match* first, Match* last) const;
     std::uint32_t position_of(std::uint64_t code) const;
     void count_matches(Query& query);
