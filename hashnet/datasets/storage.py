@@ -94,8 +94,12 @@ class BlockReader:
         wanted = min(max(n, self._block_bytes), self._size - offset)
         if n == 0 or wanted <= 0:
             return b""
-        self._at, self._block = offset, retrying(lambda: self._file.read_at(wanted, offset))
-        return self._block[:n]
+        block = retrying(lambda: self._file.read_at(wanted, offset))
+        if len(block) < wanted:
+            # Not the image is to blame, and so it must not become a bad row.
+            raise SourceChangedError(f"the file shrank to {offset + len(block)} bytes while it was read")
+        self._at, self._block = offset, block
+        return block[:n]
 
 
 def reader_of(stored: StoredFile) -> BlockReader:

@@ -201,6 +201,16 @@ def test_a_file_that_is_replaced_after_it_was_indexed_is_not_read(shards):
         list(stream.part(590, 601).entries())
 
 
+def test_a_file_that_shrinks_while_it_is_read_rejects_nothing(shards):
+    rows = open_source(shards).part(0, 600).entries()
+    assert number(next(rows)) == 0
+    with (shards / "a.tar").open("r+b") as file:
+        file.truncate(200_000)
+    with pytest.raises(SourceChangedError, match="shrank to 200000 bytes"):
+        for entry in rows:
+            entry.load()
+
+
 @pytest.mark.parametrize(("start", "stop"), [(-1, 3), (3, 2), (0, 701)])
 def test_rows_that_are_not_there_are_refused(shards, start, stop):
     with pytest.raises(ValueError, match="outside the 700"):
