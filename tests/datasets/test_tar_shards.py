@@ -207,8 +207,7 @@ def test_a_file_that_shrinks_while_it_is_read_rejects_nothing(shards):
     with (shards / "a.tar").open("r+b") as file:
         file.truncate(200_000)
     with pytest.raises(SourceChangedError, match="shrank to 200000 bytes"):
-        for entry in rows:
-            entry.load()
+        list(map(number, rows))
 
 
 @pytest.mark.parametrize(("start", "stop"), [(-1, 3), (3, 2), (0, 701)])
