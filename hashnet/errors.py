@@ -84,6 +84,10 @@ class ResumeError(HashnetError):
     """A checkpoint or a half-done job does not belong to the settings it was resumed with."""
 
 
+class SourceChangedError(HashnetError):
+    """Images changed while a job was reading them, or a worker sees other files than the driver."""
+
+
 class HashnetWarning(UserWarning):
     """Base of all warnings."""
 

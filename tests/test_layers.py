@@ -21,7 +21,7 @@ PYTHON_LAYERS = [
     {"index", "models", "losses", "baselines", "datasets"},
     {"results"},
     {"codes"},
-    {"_core", "errors", "files", "progress"},
+    {"_core", "allocator", "errors", "files", "progress"},
 ]
 STRANGERS = {("evaluation", "encoding"), ("encoding", "evaluation")}
 CPP_LAYERS = [{"bindings"}, {"search"}, {"storage", "kernels"}, {"base"}]

@@ -14,9 +14,9 @@ PUBLIC = {
     "hashnet.baselines": "ITQ LSH",
     "hashnet.cli": "app main",
     "hashnet.datasets": """
-        QUERY_SPLIT TRAIN_SPLIT ArrayImages Batch FileImages ImagePack ImageSet Reject Split check_multi_hot
-        check_pixels decode_image load_digits load_image one_hot open_folder open_images open_list read_batch
-        split
+        QUERY_SPLIT TRAIN_SPLIT ArrayImages Batch Entry FileImages ImagePack ImageSet ImageStream Reject Split
+        check_multi_hot check_pixels decode_image load_digits load_image one_hot open_folder open_images
+        open_list open_source read_batch split
         """,
     "hashnet.distributed": """
         Answer ReplicaHealth ShardHealth ShardedIndex Watch build_with_ray encode_with_ray
@@ -52,6 +52,7 @@ ERRORS = {
     "LockedError": "HashnetError",
     "ReadOnlyError": "HashnetError",
     "ResumeError": "HashnetError",
+    "SourceChangedError": "HashnetError",
     "UnreadableImageError": "HashnetError",
     "HashnetWarning": "UserWarning",
     "CollapseWarning": "HashnetWarning",

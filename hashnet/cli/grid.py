@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from hashnet.cli.questions import Found
-    from hashnet.datasets import ImageSet
+    from hashnet.datasets.entries import ImageSource
 
 # A page of thousands of pictures opens in no browser; the printed answer has them all.
 MAX_QUERIES = 50
@@ -25,7 +25,7 @@ def write_grid(
     answers: Sequence[Sequence[Found]],
     *,
     queries: Sequence[tuple[str, Image | None]],
-    sets: Sequence[ImageSet],
+    sets: Sequence[ImageSource],
     title: str,
     asked: Mapping[str, Any],
 ) -> None:
@@ -53,15 +53,21 @@ def write_grid(
     out.write(page)
 
 
-def open_sources(sources: Sequence[str | None], *, image_root: Path | None = None) -> list[ImageSet]:
-    """Open the image sets that still exist; a missing one costs pictures, not the answer."""
-    from hashnet.datasets import open_images
+def open_sources(sources: Sequence[str | None], *, image_root: Path | None = None) -> list[ImageSource]:
+    """Open the images that still exist; those that are missing cost pictures, not the answer."""
+    from hashnet.datasets import open_source
+    from hashnet.datasets.parquet_columns import ColumnError
 
-    return [
-        open_images(source, image_root=image_root)
-        for source in sources
-        if source is not None and (source == "digits" or Path(source).exists())
-    ]
+    opened = []
+    for source in sources:
+        if source is None or not (source == "digits" or Path(source).exists()):
+            continue
+        try:
+            opened.append(open_source(source, image_root=image_root))
+        except ColumnError:
+            # Whoever encoded it named the columns; here nobody does.
+            continue
+    return opened
 
 
 def query_pictures(files: Sequence[Path] | None, n: int) -> list[tuple[str, Image | None]]:

@@ -1,14 +1,16 @@
-"""Image sets: digits, folders, list files, packs and arrays behind one interface, and how they are split."""
+"""Image sets (digits, folders, lists, packs, arrays), how they are split, and streams too large to list."""
 
 from hashnet.datasets.arrays import ArrayImages, check_pixels
 from hashnet.datasets.decode import decode_image, load_image
 from hashnet.datasets.digits import load_digits
+from hashnet.datasets.entries import Entry, ImageStream
 from hashnet.datasets.files import FileImages
 from hashnet.datasets.folder import open_folder
 from hashnet.datasets.images import QUERY_SPLIT, TRAIN_SPLIT, ImageSet, Split
 from hashnet.datasets.labels import check_multi_hot, one_hot
 from hashnet.datasets.list_file import open_list
 from hashnet.datasets.opening import open_images
+from hashnet.datasets.opening_streams import open_source
 from hashnet.datasets.pack import ImagePack
 from hashnet.datasets.reading import Batch, Reject, read_batch
 from hashnet.datasets.splitting import split
@@ -18,9 +20,11 @@ __all__ = [
     "TRAIN_SPLIT",
     "ArrayImages",
     "Batch",
+    "Entry",
     "FileImages",
     "ImagePack",
     "ImageSet",
+    "ImageStream",
     "Reject",
     "Split",
     "check_multi_hot",
@@ -32,6 +36,7 @@ __all__ = [
     "open_folder",
     "open_images",
     "open_list",
+    "open_source",
     "read_batch",
     "split",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
@@ -35,6 +36,21 @@ SUFFIXES = frozenset(
 # Pillow warns of decompression bombs from this many pixels on; here it is the limit.
 MAX_PIXELS = 1024 * 1024 * 1024 // 4 // 3
 
+_OF_THE_MACHINE = frozenset(
+    (
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
+        errno.EIO,
+        errno.ESTALE,
+        errno.ETIMEDOUT,
+        errno.EAGAIN,
+        errno.EINTR,
+        errno.ENOTCONN,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+    )
+)
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -62,6 +78,8 @@ def load_image(path: str | Path, *, key: str | None = None) -> Image.Image:
     except FileNotFoundError:
         raise UnreadableImageError(key, "file is missing") from None
     except (OSError, ValueError) as error:
+        if is_of_the_machine(error):
+            raise
         reason = getattr(error, "strerror", None) or str(error)
         raise UnreadableImageError(key, reason) from error
 
@@ -89,10 +107,23 @@ def _decode(file: io.BufferedReader | io.BytesIO, key: str) -> Image.Image:
         raise UnreadableImageError(
             key, f"more pixels than the limit of {MAX_PIXELS}; scale it down"
         ) from None
+    except MemoryError:
+        # The same image is read where there is more of it.
+        raise
     # Decoders meet damaged files with a dozen kinds of errors (struct, zlib, Index, Syntax, ...): whatever it
     # was, this one image is unreadable and the job goes on.
     except Exception as error:
+        if is_of_the_machine(error):
+            raise
         raise UnreadableImageError(key, _reason(error)) from error
+
+
+def is_of_the_machine(error: Exception) -> bool:
+    """Return whether ``error`` tells of this machine at this moment, and nothing about the image.
+
+    Taken for a bad image, it would be missing in one run and there in another.
+    """
+    return isinstance(error, OSError) and error.errno in _OF_THE_MACHINE
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

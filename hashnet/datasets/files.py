@@ -57,8 +57,20 @@ class FileImages:
         sizes = np.fromiter((self._size(i) for i in range(len(self))), dtype="<i8", count=len(self))
         return digest("files", [*(os.fsencode(path) for path in self._paths), sizes.tobytes()])
 
+    def version(self) -> str:
+        """Return a digest of all paths, file sizes and modification times."""
+        facts = np.empty((len(self), 2), dtype="<i8")
+        for i in range(len(self)):
+            found = self._stat(i)
+            facts[i] = (-1, -1) if found is None else (found.st_size, found.st_mtime_ns)
+        return digest("file versions", [*(os.fsencode(path) for path in self._paths), facts.tobytes()])
+
     def _size(self, i: int) -> int:
+        found = self._stat(i)
+        return -1 if found is None else found.st_size
+
+    def _stat(self, i: int) -> os.stat_result | None:
         try:
-            return self.path(i).stat().st_size
+            return self.path(i).stat()
         except (OSError, ValueError):
-            return -1
+            return None

@@ -51,7 +51,10 @@ class ImageSet(Protocol):
         """Return image ``i`` decoded to RGB; raise UnreadableImageError with the reason if it cannot be."""
 
     def identity(self) -> str:
-        """Return ``sha256:<hex>`` over keys and sizes: a job resumes only on the images it began with."""
+        """Return ``sha256:<hex>`` over keys and sizes: the same images, also after they were copied."""
+
+    def version(self) -> str:
+        """Return ``sha256:<hex>`` that also tells a file from another of its size put in its place."""
 
 
 class Split(NamedTuple):

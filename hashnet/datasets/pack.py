@@ -35,6 +35,8 @@ class ImagePack:
                 f"{path} has no {' and no '.join(missing)}, it holds {sorted(arrays)}; an image pack has "
                 "blob (uint8) and offsets, and image i is the file blob[offsets[i]:offsets[i + 1]]"
             )
+        facts = path.stat()
+        self._version = f"{facts.st_size} {facts.st_mtime_ns}"
         self.name = path.stem
         self.source = str(path)
         self._file = path.name
@@ -62,6 +64,10 @@ class ImagePack:
     def identity(self) -> str:
         """Return a digest of the file name and the offsets of all images."""
         return digest("pack", [self._file.encode(), self._offsets.astype("<i8").tobytes()])
+
+    def version(self) -> str:
+        """Return a digest of the identity and of size and modification time of the file."""
+        return digest("pack version", [self.identity().encode(), self._version.encode()])
 
 
 def _check_offsets(path: Path, blob: NDArray[Any], offsets: NDArray[Any]) -> NDArray[np.int64]:

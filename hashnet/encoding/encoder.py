@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal, NamedTuple, TypeVar
+from types import TracebackType
+from typing import Any, Literal, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
@@ -15,8 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hashnet.codes import Codes, Ids, pack
-from hashnet.datasets import ImageSet, Reject, check_pixels, read_batch
+from hashnet.datasets import ImageSet, Reject, check_pixels
 from hashnet.datasets.decode import to_rgb
+from hashnet.datasets.entries import Entry, set_entries
+from hashnet.encoding.batches import DecodedBatch, batched, decode
+from hashnet.encoding.pipeline import Pipeline
 from hashnet.errors import UnreadableImageError
 from hashnet.models import Model, load_model
 from hashnet.progress import NO_PROGRESS, Progress
@@ -32,7 +36,6 @@ Output = Literal["relaxed", "features"]
 Images = Sequence[Image.Image] | NDArray[np.uint8]
 
 _Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
 
 
 class EncodedRows(NamedTuple):
@@ -104,65 +107,117 @@ class Encoder:
 
         ``progress`` is advanced by the images done; the caller starts and finishes the phase.
         """
-        wanted = range(len(images)) if rows is None else [int(row) for row in rows]
-        n_bytes = self.n_bits // 8
-        result = EncodedRows(np.empty((0, n_bytes), np.uint8), np.empty(0, np.int64), [], [])
-        parts: list[Codes] = []
-        ids: list[int] = []
+        wanted = range(len(images)) if rows is None else rows
+        with self.session() as session:
+            batches = session.read(set_entries(images, wanted))
+            return session.start(batches, meter=_Counter(progress))()
 
-        def encode_chunk(chunk: Sequence[int]) -> tuple[Codes, list[int], list[Reject]]:
-            batch = read_batch(images, chunk)
-            return pack(self._compute(batch.images, "relaxed")), batch.rows, batch.rejects
+    def session(self) -> EncodeSession:
+        """Return threads that encode until they are closed."""
+        return EncodeSession(self)
 
-        for codes, readable, rejects in self._map(encode_chunk, _chunks(wanted, self.batch_size)):
-            parts.append(codes)
-            ids += readable
-            result.keys.extend(images.key(row) for row in readable)
-            result.rejects.extend(rejects)
-            progress.advance(len(codes) + len(rejects))
-        codes = np.concatenate(parts) if parts else result.codes
-        return result._replace(codes=codes, ids=np.array(ids, dtype=np.int64))
+    def compute(self, pixels: NDArray[np.uint8], output: Output = "relaxed") -> NDArray[np.float32]:
+        """Return the outputs of at most ``batch_size`` images, uint8 ``(n, size, size, 3)``."""
+        size = self.model.preprocessing.size
+        batch = np.empty((self.batch_size, 3, size, size), dtype=np.float32)
+        for place, image in zip(batch, pixels, strict=False):
+            self.model.preprocessing.normalize_into(image, place)
+        batch[len(pixels) :] = 0
+        # Whether all is finite, as the model asks, is no question for pixels that were bytes.
+        function = self._network if output == "relaxed" else self._network.features
+        with self._turn or nullcontext(), torch.inference_mode():
+            result: torch.Tensor = function(torch.from_numpy(batch).to(self.device))
+            return result[: len(pixels)].cpu().numpy()
 
     def _outputs(self, images: Images, output: Output, width: int) -> NDArray[np.float32]:
         listed = as_rgb(images)
-        parts = list(self._map(lambda chunk: self._compute(chunk, output), _chunks(listed, self.batch_size)))
+
+        def outputs(chunk: Sequence[Image.Image]) -> NDArray[np.float32]:
+            return self.compute(np.stack([self.model.preprocessing.pixels(image) for image in chunk]), output)
+
+        with Pipeline(self.threads) as pipeline:
+            parts = pipeline.start(outputs, _chunks(listed, self.batch_size)).results()
         return np.concatenate(parts) if parts else np.empty((0, width), dtype=np.float32)
 
-    def _compute(self, images: Sequence[Image.Image], output: Output) -> NDArray[np.float32]:
-        """Return the outputs of at most ``batch_size`` images."""
-        size = self.model.preprocessing.size
-        batch = np.zeros((self.batch_size, 3, size, size), dtype=np.float32)
-        for place, image in zip(batch, images, strict=False):
-            place[:] = self.model.preprocessing(image)
-        function = self.model.relaxed if output == "relaxed" else self.model.features
-        if self._turn is None:
-            return function(torch.from_numpy(batch))[: len(images)].numpy()
-        with self._turn:
-            return function(torch.from_numpy(batch).to(self.device))[: len(images)].cpu().numpy()
 
-    def _map(self, function: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
-        """Yield ``function`` of each item in order, a few ahead, in threads that compute alone."""
+class Meter(Protocol):
+    """Counts images that are done."""
 
-        def alone(item: _Item) -> _Result:
-            # The setting belongs to the thread, and the pool's threads are new.
-            if torch.get_num_threads() != 1:
-                torch.set_num_threads(1)
-            return function(item)
+    def advance(self, n_images: int, *, n_rejected: int = 0) -> None:
+        """Count images, of which some were rejected; may be called from several threads."""
 
-        before = torch.get_num_threads()
-        pool = ThreadPoolExecutor(self.threads, thread_name_prefix="encode")
-        waiting: deque[Future[_Result]] = deque()
-        try:
-            for item in items:
-                waiting.append(pool.submit(alone, item))
-                if len(waiting) > 2 * self.threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-            # A part of the setting (that of MKL) belongs to the process.
-            torch.set_num_threads(before)
+
+class _Counter:
+    """A meter that only counts."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def advance(self, n_images: int, *, n_rejected: int = 0) -> None:
+        self._progress.advance(n_images)
+
+
+class EncodeSession:
+    """An encoder at work: what is started is encoded in its threads until the session is closed.
+
+    Reading, decoding and the network overlap, also between one ``start`` and the next; at most
+    ``2 * threads + 1`` batches are in memory.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self._pipeline = Pipeline(encoder.threads)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pipeline.close()
+
+    def read(self, entries: Iterable[Entry]) -> Iterator[Callable[[], DecodedBatch]]:
+        """Yield the entries as batches; they are decoded in the thread that computes their codes."""
+        for batch in batched(entries, self._encoder.batch_size):
+            yield partial(decode, batch, self._encoder.model.preprocessing)
+
+    def start(
+        self,
+        batches: Iterable[Callable[[], DecodedBatch]],
+        *,
+        meter: Meter | None = None,
+        in_turn: bool = True,
+    ) -> Callable[[], EncodedRows]:
+        """Hand out all batches; return what waits for their codes, in the order of the batches.
+
+        A batch has at most ``batch_size`` images and is made in the thread that encodes it. Any error but an
+        unreadable image is raised here or by what is returned. Batches are taken after those of earlier calls
+        that are still at it, unless not ``in_turn``.
+        """
+
+        def encode(batch: Callable[[], DecodedBatch]) -> EncodedRows:
+            decoded = batch()
+            codes = np.empty((0, self._encoder.n_bits // 8), dtype=np.uint8)
+            if len(decoded.pixels):
+                codes = pack(self._encoder.compute(decoded.pixels))
+            return EncodedRows(codes, np.array(decoded.rows, dtype=np.int64), decoded.keys, decoded.rejects)
+
+        def count(part: EncodedRows) -> None:
+            if meter is not None:
+                meter.advance(len(part.ids) + len(part.rejects), n_rejected=len(part.rejects))
+
+        started = self._pipeline.start(encode, batches, done=count, in_turn=in_turn)
+        return lambda: joined(started.results(), n_bytes=self._encoder.n_bits // 8)
+
+
+def joined(parts: Sequence[EncodedRows], *, n_bytes: int) -> EncodedRows:
+    """Return the parts as one, one behind the other."""
+    return EncodedRows(
+        np.concatenate([np.empty((0, n_bytes), dtype=np.uint8), *(part.codes for part in parts)]),
+        np.concatenate([np.empty(0, dtype=np.int64), *(part.ids for part in parts)]),
+        [key for part in parts for key in part.keys],
+        [reject for part in parts for reject in part.rejects],
+    )
 
 
 def batch_size_on(device: str) -> int:

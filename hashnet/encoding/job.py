@@ -5,19 +5,21 @@ from __future__ import annotations
 import fcntl
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from hashnet.datasets.reading import Reject
 from hashnet.encoding.code_store import MANIFEST, REJECTS, CodeStore, StoreManifest, commit_manifest
 from hashnet.encoding.durable import write_durably
 from hashnet.encoding.settings import EncodeSettings
 from hashnet.encoding.shards import CodeShard, RejectedRow, ShardEntry, rejects_bytes, write_shard
 from hashnet.errors import DamagedError, ErrorRateError, LockedError, ResumeError
 from hashnet.files import TEMPORARY_SUFFIX, sync_directory
+
+if TYPE_CHECKING:
+    from hashnet.encoding.encoder import EncodedRows
 
 JOB_FOLDER = ".job"
 _SETTINGS = "job.json"
@@ -57,11 +59,11 @@ class Verdict:
         return cls(ShardEntry.from_json(values["shard"]), rejects)
 
 
-def commit_unit(output: Path, unit: int, shard: CodeShard, rejects: Sequence[Reject]) -> Verdict:
+def commit_unit(output: Path, unit: int, rows: EncodedRows) -> Verdict:
     """Write one work unit durably: its shard first, then the verdict that makes it count."""
-    entry = write_shard(output, unit, shard)
+    entry = write_shard(output, unit, CodeShard(rows.codes, rows.ids, rows.keys))
     sync_directory(output)
-    verdict = Verdict(entry, tuple(RejectedRow(unit, *reject) for reject in rejects))
+    verdict = Verdict(entry, tuple(RejectedRow(unit, *reject) for reject in rows.rejects))
     job_folder = output / JOB_FOLDER
     write_durably(_verdict_path(job_folder, unit), verdict.to_json().encode())
     sync_directory(job_folder)
@@ -92,6 +94,11 @@ class EncodeJob:
         if self._done:
             return self.settings.n_images
         return sum(verdict.n_images for verdict in self._verdicts.values())
+
+    @property
+    def n_rejects(self) -> int:
+        """How many images of the accepted units were unreadable."""
+        return len(self._rejects)
 
     def accept(self, verdict: Verdict) -> None:
         """Take the verdict of a unit; raise ErrorRateError as soon as too many images are rejected."""
@@ -129,7 +136,8 @@ class EncodeJob:
         if (self.output / MANIFEST).exists():
             store = CodeStore.open(self.output)
             self._check_settings(store.manifest.settings)
-            check_error_rate(store.rejects, self.settings.n_images, max_error_rate=self._max_error_rate)
+            self._rejects = store.rejects
+            check_error_rate(self._rejects, self.settings.n_images, max_error_rate=self._max_error_rate)
             self._done = True
             return
         job_folder = self.output / JOB_FOLDER

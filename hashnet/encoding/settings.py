@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashnet.codes import check_n_bits
-from hashnet.datasets.images import ImageSet
+from hashnet.datasets.entries import ImageSource, ImageStream
 
 ALL_ROWS = "all"
 
@@ -19,8 +19,9 @@ ALL_ROWS = "all"
 class EncodeSettings:
     """Model, images and work units of an encode job.
 
-    ``identity`` is that of the image set, ``rows`` is "all" or a digest of the row numbers, ``n_images`` how
-    many they are; a work unit is ``unit_size`` of them and becomes one shard.
+    ``identity`` is the version of the images (names, sizes and modification times of their files), ``rows``
+    is "all" or a digest of the row numbers, ``n_images`` how many they are; a work unit is ``unit_size`` of
+    them and becomes one shard.
     """
 
     fingerprint: str
@@ -79,7 +80,7 @@ class EncodeSettings:
 
 
 def settings_of(
-    images: ImageSet,
+    images: ImageSource,
     rows: NDArray[np.int64] | None,
     *,
     fingerprint: str,
@@ -90,10 +91,15 @@ def settings_of(
 ) -> EncodeSettings:
     """Return the settings for encoding ``rows`` of ``images`` (all, if None).
 
-    Raises ValueError unless the rows ascend strictly within the image set: ids are row numbers, each once.
+    Raises ValueError unless the rows ascend strictly within the image set: ids are row numbers, each once;
+    and for no images, or rows chosen from a stream, which is encoded whole.
     """
     chosen, n_images = ALL_ROWS, len(images)
+    if n_images == 0:
+        raise ValueError(f"{images.source} holds no images; there is nothing to encode")
     if rows is not None:
+        if isinstance(images, ImageStream):
+            raise ValueError(f"{images.source} is a stream, which is encoded whole; leave the rows out")
         check_rows(rows, len(images))
         if len(rows) != len(images):
             chosen = f"sha256:{hashlib.sha256(rows.astype('<i8').tobytes()).hexdigest()}"
@@ -102,7 +108,7 @@ def settings_of(
         fingerprint=fingerprint,
         n_bits=n_bits,
         source=images.source,
-        identity=images.identity(),
+        identity=images.version(),
         rows=chosen,
         n_images=n_images,
         unit_size=unit_size,

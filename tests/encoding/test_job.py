@@ -1,5 +1,6 @@
 """An encode job ends with the same bytes however often it was interrupted, or says why it cannot."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -9,9 +10,10 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
+from streams import png, write_tar
 
-from hashnet.datasets import open_images
-from hashnet.encoding import CodeStore, Encoder, encode_to_store
+from hashnet.datasets import open_images, open_source
+from hashnet.encoding import CodeStore, Encoder, encode_to_store, local
 from hashnet.encoding.job import open_job
 from hashnet.errors import ErrorRateError, LockedError, ResumeError
 from hashnet.models import NetworkConfig, Preprocessing, build_network, save_model
@@ -118,14 +120,14 @@ def test_rows_that_cannot_be_ids_are_refused_before_anything_is_written(tiny_mod
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from hashnet.datasets import open_images
+from hashnet.datasets import open_images, open_source
 from hashnet.encoding import encode_to_store, local
 
-encode_unit = local.encode_unit
-def slow(*arguments, **settings):
+commit_unit = local.commit_unit
+def slow(*arguments):
     time.sleep(0.15)
-    return encode_unit(*arguments, **settings)
-local.encode_unit = slow
+    return commit_unit(*arguments)
+local.commit_unit = slow
 model, folder, output, unit = sys.argv[1:]
 encode_to_store(model, open_images(folder), None, output, unit_size=int(unit), max_error_rate=0.03)
 """
@@ -163,16 +165,16 @@ def test_a_job_killed_twice_ends_with_the_same_bytes(tiny_model, folder, whole, 
 def interrupted(tiny_model, folder, output, monkeypatch, *, at):
     from hashnet.encoding import local
 
-    encode_unit = local.encode_unit
+    commit_unit = local.commit_unit
 
-    def dies(*arguments, **settings):
-        if arguments[3] == at:
+    def dies(output, unit, rows):
+        if unit == at:
             raise KeyboardInterrupt
-        return encode_unit(*arguments, **settings)
+        return commit_unit(output, unit, rows)
 
     images = open_images(folder)
     with monkeypatch.context() as patch:
-        patch.setattr(local, "encode_unit", dies)
+        patch.setattr(local, "commit_unit", dies)
         with pytest.raises(KeyboardInterrupt):
             encode_to_store(tiny_model, images, None, output, unit_size=UNIT, max_error_rate=0.03)
 
@@ -293,3 +295,62 @@ def test_two_jobs_in_one_output_exclude_each_other(tiny_model, folder, whole, tm
             )
         with pytest.raises(ValueError, match="are not encoded yet"):
             job.finish()
+
+
+@pytest.mark.parametrize("change", ["content", "time"])
+def test_a_job_does_not_go_on_with_a_file_replaced_by_one_of_its_size(
+    tiny_model, folder, tmp_path, monkeypatch, change
+):
+    shutil.copytree(folder, tmp_path / "images")
+    interrupted(tiny_model, tmp_path / "images", tmp_path / "codes", monkeypatch, at=2)
+    before = content(tmp_path / "codes")
+    replaced = tmp_path / "images" / "050.png"
+    os.utime(replaced, ns=(0, 0))
+    if change == "content":
+        replaced.write_bytes(replaced.read_bytes()[::-1])
+    with pytest.raises(ResumeError, match="identity: sha256"):
+        encode_to_store(
+            tiny_model,
+            open_images(tmp_path / "images"),
+            None,
+            tmp_path / "codes",
+            unit_size=UNIT,
+            max_error_rate=0.05,
+        )
+    assert content(tmp_path / "codes") == before
+
+
+def test_a_source_without_images_is_refused_before_anything_is_written(tiny_model, tmp_path):
+    write_tar(tmp_path / "x.tar", [("readme.txt", b"")])
+    with pytest.raises(ValueError, match="holds no images"):
+        encode_to_store(tiny_model, open_source(tmp_path / "x.tar"), None, tmp_path / "codes")
+    assert not (tmp_path / "codes").exists()
+
+
+def test_chosen_rows_of_a_stream_are_refused(tiny_model, tmp_path):
+    write_tar(tmp_path / "x.tar", [("a.png", png(1))])
+    with pytest.raises(ValueError, match="a stream, which is encoded whole"):
+        encode_to_store(tiny_model, open_source(tmp_path / "x.tar"), np.arange(1), tmp_path / "codes")
+
+
+def test_a_stream_goes_on_where_it_was_killed(tiny_model, tmp_path, monkeypatch):
+    members = [(f"{i:03d}.png", b"no image" if i % 9 == 4 else png(i)) for i in range(60)]
+    write_tar(tmp_path / "x.tar", members)
+    stream, settings = open_source(tmp_path / "x.tar"), {"unit_size": 7, "max_error_rate": 0.2}
+    encode_to_store(tiny_model, stream, None, tmp_path / "whole", **settings)
+    commit_unit = local.commit_unit
+
+    def dies(output, unit, rows):
+        if unit == 4:
+            raise KeyboardInterrupt
+        return commit_unit(output, unit, rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(local, "commit_unit", dies)
+        with pytest.raises(KeyboardInterrupt):
+            encode_to_store(tiny_model, stream, None, tmp_path / "codes", **settings)
+    assert (tmp_path / "codes" / ".job" / "unit-000003.json").exists()
+    store = encode_to_store(tiny_model, stream, None, tmp_path / "codes", **settings)
+    assert content(tmp_path / "codes") == content(tmp_path / "whole")
+    assert [row.row for row in store.rejects] == list(range(4, 60, 9))
+    assert store.ids().tolist() == [i for i in range(60) if i % 9 != 4]
