@@ -16,7 +16,7 @@ from hashnet.training.world import World, share, share_counts
 
 
 class WholeBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm with the statistics of the whole batch, on any device, in float32.
+    """Batch norm with the statistics of the whole batch, on any device, in float32 or more.
 
     Means and variances of the shares are gathered and combined (Chan, Golub, LeVeque 1979), which loses no
     digits where the mean is large. torch's SyncBatchNorm computes the same on GPUs only.
@@ -40,7 +40,7 @@ class WholeBatchNorm2d(nn.BatchNorm2d):
         if not self.training:
             return super().forward(x)
         with torch.autocast(x.device.type, enabled=False):
-            whole = x.float()
+            whole = x if x.dtype == torch.float64 else x.float()
             var, mean = torch.var_mean(whole, dim=(0, 2, 3), correction=0)
             of_all = self._world.gather(torch.stack([mean, var])[None], self._ones)
             weights = of_all.new_tensor(self._weights)[:, None]
