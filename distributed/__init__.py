@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from .encode import encode_with_ray
     from .gather import Answer
     from .sharded_index import ShardedIndex
+    from .train import train_with_ray
 
-__all__ = ["Answer", "ShardedIndex", "encode_with_ray", "ensure_ray", "ray_cluster"]
+__all__ = ["Answer", "ShardedIndex", "encode_with_ray", "ensure_ray", "ray_cluster", "train_with_ray"]
 
 _HOME = {
     "Answer": "gather",
@@ -26,6 +27,7 @@ _HOME = {
     "encode_with_ray": "encode",
     "ensure_ray": "cluster",
     "ray_cluster": "cluster",
+    "train_with_ray": "train",
 }
 
 

@@ -18,7 +18,7 @@ PUBLIC = {
         check_pixels decode_image load_digits load_image one_hot open_folder open_images open_list read_batch
         split
         """,
-    "hashnet.distributed": "Answer ShardedIndex encode_with_ray ensure_ray ray_cluster",
+    "hashnet.distributed": "Answer ShardedIndex encode_with_ray ensure_ray ray_cluster train_with_ray",
     "hashnet.encoding": """
         CodeShard CodeStore EncodedRows Encoder RejectedRow add_to_index build_index encode_to_store
         """,

@@ -21,8 +21,8 @@ from hashnet.training.world import ALONE, never
 N = 200
 # Training amplifies rounding: a unit next to the kink of a ReLU falls on its other side, Adam divides a
 # gradient that is nearly 0 by its own size, and where beta is large every z next to 0 is at a step. From such
-# an event on any two orders of summation part. So runs in float32 are short here, with a moderate beta; a long
-# one is compared in float64.
+# an event on any two orders of summation part. So runs in float32 are short here, with a moderate beta; a
+# long one is compared in float64.
 WHOLE = TrainConfig(
     n_bits=16,
     iterations=12,
