@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import runpy
 import traceback
+from multiprocessing.connection import wait
 from pathlib import Path
 
 TIMEOUT_S = 120
@@ -30,16 +31,22 @@ class Gang:
         """Return ``function(world, *arguments)`` of each process; what one raised is raised here."""
         for pipe in self._pipes[:n]:
             pipe.send((str(path), function, arguments, n))
-        answers = []
-        for rank, pipe in enumerate(self._pipes[:n]):
-            if not pipe.poll(TIMEOUT_S):
+        answers = {}
+        waiting = {pipe: rank for rank, pipe in enumerate(self._pipes[:n])}
+        while waiting:
+            # What one process raised leaves the others waiting for it, unless all raised.
+            failed = any(error is not None for _, error, _ in answers.values())
+            ready = wait(list(waiting), timeout=5 if failed else TIMEOUT_S)
+            if not ready:
                 self.close()
-                raise TimeoutError(f"process {rank} of {n} did not answer")
-            answers.append(pipe.recv())
-        for _, error, trace in answers:
+                answers[n] = (None, TimeoutError(f"processes {[*waiting.values()]} did not answer"), "")
+                break
+            for pipe in ready:
+                answers[waiting.pop(pipe)] = pipe.recv()
+        for _, error, trace in answers.values():
             if error is not None:
                 raise error from RuntimeError(trace)
-        return [result for result, _, _ in answers]
+        return [answers[rank][0] for rank in range(n)]
 
     def close(self):
         for process in self._processes:
