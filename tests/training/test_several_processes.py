@@ -135,6 +135,18 @@ def trained_in_double(world, config, output):
             torch.set_default_dtype(torch.float32)
 
 
+def trained_in_bfloat16(world, config, output):
+    """The same with the network in bfloat16, as a GPU does it."""
+
+    def z(self, forward, x):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return forward(x).float()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer._Run, "_z", z)
+        return trained(world, config, output)
+
+
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     """What one process sees, by configuration."""
@@ -169,6 +181,15 @@ def test_in_double_precision_they_follow_it_to_the_end_with_any_beta(gang, tmp_p
     _, losses, _, _ = trained_in_double(ALONE, LONG, tmp_path / "one")
     for _, found, _, _ in gang(__file__, "trained_in_double", LONG, tmp_path / "three", n=3):
         assert distance(found, losses) < 1e-9
+
+
+@pytest.mark.parametrize("config", [CONFIGS["whole, adam"], FROZEN], ids=["whole", "head"])
+def test_in_bfloat16_they_follow_it_as_far_as_its_rounding_allows(gang, alone, tmp_path, config):
+    _, losses, _, _ = trained_in_bfloat16(ALONE, config, tmp_path / "one")
+    assert 1e-5 < distance(losses, alone(config)[1]) < 0.1
+    for _, found, _, _ in gang(__file__, "trained_in_bfloat16", config, tmp_path / "two", n=2):
+        assert distance(found, losses) < 0.1
+        assert distance(found[:3], losses[:3]) < 0.01
 
 
 def test_the_curves_go_down(alone):
