@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
+import time
 import uuid
 import warnings
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from hashnet.datasets import open_images
 from hashnet.errors import CollapseWarning, HashnetError
-from hashnet.progress import NO_PROGRESS, Progress
+from hashnet.progress import MIN_INTERVAL_S, NO_PROGRESS, Progress
 from hashnet.training import TrainConfig, TrainResult
 from hashnet.training.process_group import ProcessGroup
 from hashnet.training.task import prepare
@@ -224,14 +225,18 @@ def _train(
 
 
 class _Stopping:
-    """Whether the driver wants the workers to stop; asked again and again, it never waits for the answer."""
+    """Whether the driver wants the workers to stop; asks it twice a second, and never waits for the answer."""
 
     def __init__(self, mailbox: Any) -> None:
         self._mailbox = mailbox
-        self._asked: Any = None
+        self._asked = mailbox.stopping.remote()
+        self._next = time.monotonic()
         self._told = False
 
     def __call__(self) -> bool:
+        if time.monotonic() < self._next:
+            return self._told
+        self._next = time.monotonic() + MIN_INTERVAL_S
         if self._asked is None:
             self._asked = self._mailbox.stopping.remote()
         elif ray.wait([self._asked], timeout=0)[0]:
