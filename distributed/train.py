@@ -225,7 +225,7 @@ def _train(
 
 
 class _Stopping:
-    """Whether the driver wants the workers to stop; asks it twice a second, and never waits for the answer."""
+    """Whether the driver wants the workers to stop: asked twice a second, without waiting for the answer."""
 
     def __init__(self, mailbox: Any) -> None:
         self._mailbox = mailbox
