@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import threading
 import time
@@ -155,6 +156,8 @@ def _trainer(spec: TrainSpec, workers: tuple[int, int], mailbox: Any, *, max_fai
         workers, device=spec.config.device, cpus=total.get("CPU", 0.0), gpus=total.get("GPU", 0.0)
     )
     least, most = workers
+    # How often the controller looks at its workers: the end of every run, and of every worker, waits for it.
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
     # Errors are raised; in the log they would stand a second time, with the stacks of the workers.
     logging.getLogger("ray.train").setLevel(logging.CRITICAL)
     return TorchTrainer(

@@ -54,38 +54,40 @@ class Recorder:
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_session")
-class TestOnOneRay:
-    def test_two_workers_train_the_model_of_one_process(self, local, tmp_path):
-        from hashnet.distributed import train_with_ray
+def test_two_workers_train_the_model_of_one_process(local, tmp_path):
+    from hashnet.distributed import train_with_ray
 
-        recorder = Recorder()
-        result = train_with_ray(
-            "digits", tmp_path / "model", CONFIG, indices=ROWS, workers=2, progress=recorder
-        )
-        assert result.metrics["training"]["workers"] == 2
-        assert recorder.phases == [("features", 200), ("train", 12)]
-        assert recorder.done == {"features": 200, "train": 12}
-        for stage, of_one in zip(result.metrics["stages"], local.metrics["stages"], strict=True):
-            assert stage["loss_relaxed"] == pytest.approx(of_one["loss_relaxed"], abs=1e-5)
-        files = sorted(path.name for path in (tmp_path / "model").iterdir())
-        assert files == ["config.json", "metrics.json", "model.safetensors"]
-        assert load_model(tmp_path / "model").fingerprint == result.fingerprint
+    recorder = Recorder()
+    result = train_with_ray("digits", tmp_path / "model", CONFIG, indices=ROWS, workers=2, progress=recorder)
+    assert result.metrics["training"]["workers"] == 2
+    assert recorder.phases == [("features", 200), ("train", 12)]
+    assert recorder.done == {"features": 200, "train": 12}
+    for stage, of_one in zip(result.metrics["stages"], local.metrics["stages"], strict=True):
+        assert stage["loss_relaxed"] == pytest.approx(of_one["loss_relaxed"], abs=1e-5)
+    files = sorted(path.name for path in (tmp_path / "model").iterdir())
+    assert files == ["config.json", "metrics.json", "model.safetensors"]
+    assert load_model(tmp_path / "model").fingerprint == result.fingerprint
 
-    def test_one_worker_goes_on_for_a_local_run_to_its_fingerprint(self, local, tmp_path):
-        from hashnet.distributed import train_with_ray
 
-        with pytest.raises(KeyboardInterrupt):
-            train(open_images("digits"), ROWS, CONFIG, output=tmp_path / "model", progress=Interrupt(9))
-        result = train_with_ray("digits", tmp_path / "model", CONFIG, indices=ROWS, workers=1, resume=True)
-        assert result.fingerprint == local.fingerprint
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+def test_one_worker_goes_on_for_a_local_run_to_its_fingerprint(local, tmp_path):
+    from hashnet.distributed import train_with_ray
 
-    def test_what_all_workers_raise_is_raised_here_and_nothing_is_tried_again(self, tmp_path):
-        from hashnet.distributed import train_with_ray
+    with pytest.raises(KeyboardInterrupt):
+        train(open_images("digits"), ROWS, CONFIG, output=tmp_path / "model", progress=Interrupt(9))
+    result = train_with_ray("digits", tmp_path / "model", CONFIG, indices=ROWS, workers=1, resume=True)
+    assert result.fingerprint == local.fingerprint
 
-        with pytest.raises(ValueError, match="a batch of 2 images leaves some of 3 workers nothing"):
-            train_with_ray(
-                "digits", tmp_path / "model", replace(CONFIG, batch_size=2), indices=ROWS, workers=3
-            )
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+def test_what_all_workers_raise_is_raised_here_and_nothing_is_tried_again(tmp_path):
+    from hashnet.distributed import train_with_ray
+
+    with pytest.raises(ValueError, match="a batch of 2 images leaves some of 3 workers nothing"):
+        train_with_ray("digits", tmp_path / "model", replace(CONFIG, batch_size=2), indices=ROWS, workers=3)
 
 
 class Interrupt:
