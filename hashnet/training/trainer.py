@@ -262,11 +262,19 @@ class _Run:
 
     def _restored(self, optimizer: torch.optim.Optimizer) -> tuple[int, list[dict[str, Any]]]:
         """Return the iterations done and the figures so far, both of the checkpoint if there is one."""
-        if not self._state_path.exists():
-            return 0, []
-        checkpoint = load_checkpoint(self._state_path, identity=self._task.identity)
-        restore(checkpoint, self._trained, optimizer)
-        return checkpoint.iteration, list(checkpoint.values["history"])
+        iteration, history = 0, []
+        if self._state_path.exists():
+            checkpoint = load_checkpoint(self._state_path, identity=self._task.identity)
+            restore(checkpoint, self._trained, optimizer)
+            iteration, history = checkpoint.iteration, list(checkpoint.values["history"])
+        seen = self._world.exchange(str(iteration))
+        if len(set(seen)) > 1:
+            # A network file system may show a new file late: a reason to begin again, not to go on.
+            raise OSError(
+                f"workers see checkpoints of different iterations ({', '.join(seen)}) in {self._state_path}; "
+                "is the output on storage that all share?"
+            )
+        return iteration, history
 
     def _stopped(self, done: int) -> bool:
         """Return whether any process was asked to stop; on a GPU not in every step, since it waits for it."""

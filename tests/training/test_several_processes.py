@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from dataclasses import replace
 
@@ -263,6 +264,19 @@ def test_features_of_several_processes_are_kept_for_any_number(gang, tmp_path):
     assert (tmp_path / "model" / "checkpoint" / "features.safetensors").exists()
     runs = gang(__file__, "trained", FROZEN, tmp_path / "model", n=2)
     assert [[what for what, _ in run[2]] for run in runs] == [["train"], ["train"]]
+
+
+def trained_in_folders(world, config, folders):
+    return trained(world, config, folders[world.rank])
+
+
+def test_processes_that_see_different_checkpoints_do_not_go_on(gang, tmp_path):
+    seen, unseen = tmp_path / "seen", tmp_path / "unseen"
+    gang(__file__, "trained", FROZEN, seen, 9, n=2)
+    (unseen / "checkpoint").mkdir(parents=True)
+    shutil.copy(seen / "checkpoint" / "features.safetensors", unseen / "checkpoint")
+    with pytest.raises(OSError, match=r"different iterations \(9, 0\)"):
+        gang(__file__, "trained_in_folders", FROZEN, [seen, unseen], n=2)
 
 
 def test_a_batch_with_fewer_images_than_processes_is_refused(gang, tmp_path):
