@@ -22,11 +22,14 @@ from hashnet.training.checkpoint import load_tensors
 ROWS = np.arange(200)
 CONFIG = TrainConfig(
     n_bits=16,
-    iterations=12,
+    iterations=16,
     batch_size=33,
+    lr=5e-3,
     freeze_backbone=True,
     hidden=32,
     stages=2,
+    beta_max=8.0,
+    beta_final=8.0,
     device="cpu",
     checkpoint_every=4,
 )
@@ -60,8 +63,8 @@ def test_two_workers_train_the_model_of_one_process(local, tmp_path):
     recorder = Recorder()
     result = train_with_ray("digits", tmp_path / "model", CONFIG, indices=ROWS, workers=2, progress=recorder)
     assert result.metrics["training"]["workers"] == 2
-    assert recorder.phases == [("features", 200), ("train", 12)]
-    assert recorder.done == {"features": 200, "train": 12}
+    assert recorder.phases == [("features", 200), ("train", 16)]
+    assert recorder.done == {"features": 200, "train": 16}
     for stage, of_one in zip(result.metrics["stages"], local.metrics["stages"], strict=True):
         assert stage["loss_relaxed"] == pytest.approx(of_one["loss_relaxed"], abs=1e-5)
     files = sorted(path.name for path in (tmp_path / "model").iterdir())
@@ -108,7 +111,7 @@ class Interrupt:
         self.what = None
 
 
-LONG = replace(CONFIG, iterations=2500, checkpoint_every=100)
+LONG = replace(CONFIG, iterations=2500, lr=1e-3, checkpoint_every=100)
 
 
 def workers_of_this_ray():
