@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .health import ReplicaHealth, ShardHealth
     from .replicas import Watch
     from .sharded_index import ShardedIndex
+    from .train import train_with_ray
 
 __all__ = [
     "Answer",
@@ -33,6 +34,7 @@ __all__ = [
     "ensure_ray",
     "ray_cluster",
     "search_to_file",
+    "train_with_ray",
 ]
 
 _HOME = {
@@ -46,6 +48,7 @@ _HOME = {
     "ensure_ray": "cluster",
     "ray_cluster": "cluster",
     "search_to_file": "bulk",
+    "train_with_ray": "train",
 }
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from gang import Gang
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 # Small operations on two threads wait for each other on a busy machine, ten times as long as they take.
@@ -57,3 +58,11 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     classes = [str(digit) for digit in range(10)]
     save_model(directory, network, Preprocessing(32, 32), classes=classes, seed=0, metrics={})
     return directory
+
+
+@pytest.fixture(scope="session")
+def gang(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gang]:
+    """Three processes joined by gloo."""
+    gang = Gang(3, tmp_path_factory.mktemp("gang"))
+    yield gang
+    gang.close()

@@ -20,7 +20,7 @@ PUBLIC = {
         """,
     "hashnet.distributed": """
         Answer ReplicaHealth ShardHealth ShardedIndex Watch build_with_ray encode_with_ray
-        ensure_ray ray_cluster search_to_file
+        ensure_ray ray_cluster search_to_file train_with_ray
         """,
     "hashnet.encoding": """
         CodeShard CodeStore EncodedRows Encoder RejectedRow add_to_index build_index encode_to_store

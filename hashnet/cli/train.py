@@ -7,7 +7,14 @@ from typing import Annotated, Literal
 
 import typer
 
-from hashnet.cli.options import DataOption, ImageRootOption, JsonOption, ProgressOption, SeedOption
+from hashnet.cli.options import (
+    DataOption,
+    ImageRootOption,
+    JsonOption,
+    ProgressOption,
+    RayOption,
+    SeedOption,
+)
 
 _DEFAULTS = "Settings (defaults suit backbone and mode)"
 
@@ -48,6 +55,23 @@ def train(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the model or checkpoint that MODEL holds.")
     ] = False,
+    workers: Annotated[
+        int,
+        typer.Option(
+            "--workers",
+            min=0,
+            help="Ray workers that share every batch; 0 trains in this process, without Ray.",
+        ),
+    ] = 0,
+    min_workers: Annotated[
+        int | None,
+        typer.Option(
+            "--min-workers",
+            min=1,
+            help="Begin, and go on after a failure, with as few as these while the cluster has no more.",
+        ),
+    ] = None,
+    ray: RayOption = None,
     image_root: ImageRootOption = None,
     same_padding: Annotated[
         bool,
@@ -100,14 +124,14 @@ def train(
     """Train HashNet: labelled images to a network whose signs are binary codes.
 
     Where the data has no split of its own, one image of five is kept out of training, as query of
-    hashnet evaluate. Checkpoints are written on the way.
+    hashnet evaluate. Checkpoints are written on the way. With --workers N the training is shared out on Ray:
+    the loss follows the same curve, and --resume may change N.
     """
     from hashnet.cli.info import describe_model
     from hashnet.cli.output import print_json, print_pairs
     from hashnet.datasets import open_images, split
     from hashnet.progress import make_progress
     from hashnet.training import TrainConfig
-    from hashnet.training import train as train_model
 
     config = TrainConfig(
         backbone=backbone,
@@ -126,17 +150,41 @@ def train(
         device=device,
         max_error_rate=max_error_rate,
     )
+    if not workers and (ray is not None or min_workers is not None):
+        raise ValueError("--ray and --min-workers need --workers N; leave them out to train in this process")
     images = open_images(data, image_root=image_root)
     database = split(images, seed=seed).database
-    result = train_model(
-        images,
-        database,
-        config,
-        output=output,
-        resume=resume,
-        overwrite=overwrite,
-        progress=make_progress(progress),
-    )
+    watched = make_progress(progress)
+    if workers:
+        from hashnet.distributed.authentication import demand_token
+
+        demand_token(address=ray)
+        from hashnet.distributed import train_with_ray
+
+        result = train_with_ray(
+            data,
+            output,
+            config,
+            indices=database,
+            image_root=image_root,
+            workers=workers if min_workers is None else (min_workers, workers),
+            resume=resume,
+            overwrite=overwrite,
+            address=ray,
+            progress=watched,
+        )
+    else:
+        from hashnet.training import train as train_model
+
+        result = train_model(
+            images,
+            database,
+            config,
+            output=output,
+            resume=resume,
+            overwrite=overwrite,
+            progress=watched,
+        )
     last = result.metrics["stages"][-1]
     facts = {
         **describe_model(output),

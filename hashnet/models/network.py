@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from hashnet.codes import check_n_bits
 from hashnet.models.backbones import backbone_info, build_backbone
@@ -64,7 +63,7 @@ class NetworkConfig:
 class HashHead(nn.Module):
     """Features to z: a fixed affine standardisation, optionally a hidden layer, and the hash layer.
 
-    ``dropout`` leaves out that share of the hidden units in training; it is set by the trainer and no part
+    ``dropout.p`` is the share of the hidden units left out in training; it is set by the trainer and no part
     of the architecture, since it changes nothing in evaluation mode.
     """
 
@@ -72,7 +71,7 @@ class HashHead(nn.Module):
         super().__init__()
         self.shift = nn.Buffer(torch.zeros(n_features))
         self.scale = nn.Buffer(torch.ones(n_features))
-        self.dropout = 0.0
+        self.dropout = nn.Dropout(0.0)
         self.hidden = nn.Linear(n_features, hidden) if hidden else None
         self.hash_layer = nn.Linear(hidden or n_features, n_bits)
         nn.init.normal_(self.hash_layer.weight, std=HASH_INIT_STD)
@@ -93,7 +92,7 @@ class HashHead(nn.Module):
         """Return z ``(n, n_bits)``, whose sign is the code."""
         x = (features - self.shift) * self.scale
         if self.hidden is not None:
-            x = functional.dropout(torch.relu(self.hidden(x)), self.dropout, self.training)
+            x = self.dropout(torch.relu(self.hidden(x)))
         z: Tensor = self.hash_layer(x)
         return z
 

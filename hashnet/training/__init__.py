@@ -4,6 +4,7 @@ from hashnet.training.config import TrainConfig
 from hashnet.training.diagnostics import StageMetrics
 from hashnet.training.features import extract_features
 from hashnet.training.inputs import FeatureInputs
-from hashnet.training.trainer import TrainResult, train
+from hashnet.training.task import TrainResult
+from hashnet.training.trainer import train
 
 __all__ = ["FeatureInputs", "StageMetrics", "TrainConfig", "TrainResult", "extract_features", "train"]

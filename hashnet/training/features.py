@@ -22,9 +22,12 @@ from hashnet.training.inputs import (
     FeatureInputs,
     PixelBatch,
     check_error_rate,
+    gather_kept,
     in_order,
     pixel_reader,
+    share_of,
 )
+from hashnet.training.world import ALONE, Stop, World, never, together
 
 
 def extract_features(
@@ -35,31 +38,47 @@ def extract_features(
     *,
     max_error_rate: float = 0.0,
     progress: Progress = NO_PROGRESS,
+    world: World = ALONE,
+    stop: Stop = never,
 ) -> FeatureInputs:
-    """Return the features of the images at ``rows``, without those that cannot be read."""
+    """Return the features of the images at ``rows``, without those that cannot be read.
+
+    Of several processes each computes its share, and all return all features: to the bit those that one
+    process alone computes on the same hardware.
+    """
     network.eval()
-    parts: list[Tensor] = []
-    kept: list[int] = []
-    rejects: list[Reject] = []
-    progress.start("features", len(rows))
-    began = time.monotonic()
-    for batch in _batches(network, images, rows, preprocessing):
-        parts.append(batch.features)
-        kept += batch.rows
-        rejects += batch.rejects
-        check_error_rate(rejects, len(rows), max_error_rate=max_error_rate)
-        rate = (len(kept) + len(rejects)) / max(time.monotonic() - began, 1e-9)
-        progress.advance(len(batch.rows) + len(batch.rejects), images_per_s=rate)
+    mine = share_of(rows, world)
+
+    def extract() -> tuple[Tensor, list[int], list[Reject]]:
+        parts: list[Tensor] = []
+        kept: list[int] = []
+        rejects: list[Reject] = []
+        began = time.monotonic()
+        for batch in _batches(network, images, mine, preprocessing):
+            parts.append(batch.features)
+            kept += batch.rows
+            rejects += batch.rejects
+            check_error_rate(rejects, len(rows), max_error_rate=max_error_rate)
+            rate = (len(kept) + len(rejects)) / max(time.monotonic() - began, 1e-9)
+            progress.advance(len(batch.rows) + len(batch.rejects), images_per_s=rate)
+            if stop():
+                raise KeyboardInterrupt
+        # Cloned outside inference mode, so that a head can be trained on them.
+        none = next(network.parameters()).new_empty((0, network.config.n_features))
+        features = torch.cat([none, *parts]).detach().clone()
+        if not bool(torch.isfinite(features).all()):
+            row = kept[int((~torch.isfinite(features).all(dim=1)).nonzero()[0, 0])]
+            raise HashnetError(
+                f"the features of image {images.key(row)} are not finite; check the backbone's weights"
+            )
+        return features, kept, rejects
+
+    progress.start("features", len(mine))
+    features, own_rows, own_rejects = together(world, extract)
     progress.finish()
-    # Cloned outside inference mode, so that a head can be trained on them.
-    none = next(network.parameters()).new_empty((0, network.config.n_features))
-    features = torch.cat([none, *parts]).detach().clone()
-    if not bool(torch.isfinite(features).all()):
-        row = kept[int((~torch.isfinite(features).all(dim=1)).nonzero()[0, 0])]
-        raise HashnetError(
-            f"the features of image {images.key(row)} are not finite; check the backbone's weights"
-        )
-    return FeatureInputs(features, np.asarray(kept, np.int64), rejects)
+    kept = gather_kept(world, own_rows, own_rejects)
+    check_error_rate(kept.rejects, len(rows), max_error_rate=max_error_rate)
+    return FeatureInputs(world.gather(features, kept.counts), kept.rows, kept.rejects)
 
 
 class _FeatureBatch(NamedTuple):

@@ -1,13 +1,12 @@
-"""Training inputs: pixels decoded once, or features computed once, served by row as tensors."""
+"""Training inputs: what serves tensors by row, and how the processes of a training read images once."""
 
 from __future__ import annotations
 
-import time
+import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -18,13 +17,12 @@ from torch import Tensor
 from hashnet.datasets import ImageSet, Reject, read_batch
 from hashnet.errors import ErrorRateError
 from hashnet.models import Preprocessing
-from hashnet.progress import Progress
-from hashnet.training.config import Augment
+from hashnet.training.world import World, share
 
 T = TypeVar("T")
 
 READ_AT_ONCE = 64
-_MEMORY_LIMIT = 4 << 30  # bytes of decoded pixels kept in memory; more lie in a file
+EVERYTHING = slice(None)
 
 
 class Inputs(Protocol):
@@ -38,8 +36,11 @@ class Inputs(Protocol):
     def rejects(self) -> list[Reject]:
         """The images that could not be read, and have no place."""
 
-    def batch(self, places: NDArray[np.int64], *, iteration: int | None) -> Tensor:
-        """Return the inputs at ``places``, augmented as ``iteration`` says, or plain for None."""
+    def batch(self, places: NDArray[np.int64], *, iteration: int | None, part: slice = EVERYTHING) -> Tensor:
+        """Return the inputs at ``places``, augmented as ``iteration`` says, or plain for None.
+
+        With ``part`` those rows of it only, as they are in the whole batch.
+        """
 
 
 class PixelBatch(NamedTuple):
@@ -105,82 +106,29 @@ class FeatureInputs:
     rows: NDArray[np.int64]
     rejects: list[Reject]
 
-    def batch(self, places: NDArray[np.int64], *, iteration: int | None) -> Tensor:
+    def batch(self, places: NDArray[np.int64], *, iteration: int | None, part: slice = EVERYTHING) -> Tensor:
         """Return features; they are the same in every iteration."""
-        return self.features[torch.from_numpy(places).to(self.features.device)]
+        return self.features[torch.from_numpy(places[part]).to(self.features.device)]
 
 
-@dataclass(frozen=True)
-class PixelInputs:
-    """Decoded images ``(n, size, size, 3)``, augmented and normalised when asked for.
+def share_of(rows: NDArray[np.int64], world: World) -> NDArray[np.int64]:
+    """Return the rows that this process reads; cut so that all batches are those of one process alone."""
+    return rows[share(len(rows), rank=world.rank, size=world.size, unit=READ_AT_ONCE)]
 
-    The augmentation of a batch depends on seed and iteration alone, so that a run resumes exactly.
-    """
 
-    pixels: NDArray[np.uint8]
+class Kept(NamedTuple):
+    """What all processes read: rows of the image set, how many of them each process has, and rejects."""
+
     rows: NDArray[np.int64]
+    counts: list[int]
     rejects: list[Reject]
-    preprocessing: Preprocessing
-    augment: Augment
-    seed: int
-    device: torch.device
-
-    def batch(self, places: NDArray[np.int64], *, iteration: int | None) -> Tensor:
-        """Return normalised images ``(n, 3, size, size)``."""
-        pixels = self.pixels[places]
-        if iteration is not None and self.augment != "none":
-            rng = np.random.default_rng((self.seed, 1, iteration))
-            pixels = augmented(pixels, rng, mirror=self.augment == "flip")
-        return torch.from_numpy(self.preprocessing.normalize(pixels)).to(self.device)
 
 
-def augmented(pixels: NDArray[np.uint8], rng: np.random.Generator, *, mirror: bool) -> NDArray[np.uint8]:
-    """Return images shifted by up to an eighth of their side, edges repeated, and half of them mirrored."""
-    size = pixels.shape[1]
-    reach = max(1, size // 8)
-    padded = np.pad(pixels, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="edge")
-    shifts = rng.integers(0, 2 * reach + 1, (len(pixels), 2))
-    mirrored = rng.random(len(pixels)) < 0.5 if mirror else np.zeros(len(pixels), dtype=bool)
-    result = np.empty_like(pixels)
-    for place, (top, left) in enumerate(shifts):
-        shifted = padded[place, top : top + size, left : left + size]
-        result[place] = shifted[:, ::-1] if mirrored[place] else shifted
-    return result
-
-
-def load_pixels(
-    images: ImageSet,
-    rows: NDArray[np.int64],
-    preprocessing: Preprocessing,
-    *,
-    augment: Augment,
-    seed: int,
-    max_error_rate: float,
-    device: torch.device,
-    scratch: Path,
-    progress: Progress,
-) -> PixelInputs:
-    """Decode all images once; what exceeds 4 GiB lies in a file in the directory ``scratch``."""
-    shape = (len(rows), preprocessing.size, preprocessing.size, 3)
-    pixels: NDArray[np.uint8]
-    if np.prod(shape, dtype=np.int64) > _MEMORY_LIMIT:
-        scratch.mkdir(parents=True, exist_ok=True)
-        pixels = np.lib.format.open_memmap(scratch / "pixels.npy", mode="w+", dtype=np.uint8, shape=shape)
-    else:
-        pixels = np.empty(shape, dtype=np.uint8)
-    kept: list[int] = []
-    rejects: list[Reject] = []
-    progress.start("read images", len(rows))
-    began = time.monotonic()
-    reader = pixel_reader(images, rows, preprocessing)
-    for batch in in_order(reader, range(0, len(rows), READ_AT_ONCE), workers=1):
-        pixels[len(kept) : len(kept) + len(batch.rows)] = batch.pixels
-        kept += batch.rows
-        rejects += batch.rejects
-        check_error_rate(rejects, len(rows), max_error_rate=max_error_rate)
-        rate = (len(kept) + len(rejects)) / max(time.monotonic() - began, 1e-9)
-        progress.advance(len(batch.rows) + len(batch.rejects), images_per_s=rate)
-    progress.finish()
-    return PixelInputs(
-        pixels[: len(kept)], np.asarray(kept, np.int64), rejects, preprocessing, augment, seed, device
+def gather_kept(world: World, rows: list[int], rejects: list[Reject]) -> Kept:
+    """Return the rows and rejects of all processes, in order of rank."""
+    told = [json.loads(text) for text in world.exchange(json.dumps([rows, rejects]))]
+    return Kept(
+        np.asarray([row for of_one, _ in told for row in of_one], np.int64),
+        [len(of_one) for of_one, _ in told],
+        [Reject(int(row), str(key), str(reason)) for _, of_one in told for row, key, reason in of_one],
     )

@@ -22,6 +22,11 @@ class BatchSampler:
         self._epoch = -1
         self._order: NDArray[np.int64] = np.empty(0, dtype=np.int64)
 
+    @property
+    def batch_size(self) -> int:
+        """The rows of every batch: as many as asked for, but at most all."""
+        return self._batch_size
+
     def batch(self, iteration: int) -> NDArray[np.int64]:
         """Return the rows of one batch, all different."""
         epoch, place = divmod(iteration, self._per_epoch)

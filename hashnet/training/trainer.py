@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,43 +14,29 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from hashnet.datasets import ImageSet, read_batch
-from hashnet.errors import HashnetError, ResumeError
+from hashnet.datasets import ImageSet
+from hashnet.errors import HashnetError
 from hashnet.losses import HashNetLoss, pair_weights
-from hashnet.models import (
-    HashNetwork,
-    NetworkConfig,
-    Preprocessing,
-    build_network,
-    load_model,
-    relaxed,
-    save_model,
-)
+from hashnet.models import HashNetwork, NetworkConfig, Preprocessing, build_network, relaxed, save_model
 from hashnet.progress import NO_PROGRESS, Progress
-from hashnet.training.checkpoint import check_identity, load_checkpoint, restore, save_checkpoint
+from hashnet.training.checkpoint import load_checkpoint, restore, save_checkpoint
 from hashnet.training.config import TrainConfig
 from hashnet.training.diagnostics import StageMetrics, measure, warn_of_collapse
 from hashnet.training.features import extract_features, load_features, save_features
-from hashnet.training.inputs import Inputs, load_pixels
+from hashnet.training.inputs import READ_AT_ONCE, Inputs
+from hashnet.training.pixels import load_pixels
 from hashnet.training.sampler import BatchSampler
 from hashnet.training.schedule import betas, lr_factor, stage_of
+from hashnet.training.task import FEATURES_FILE, STATE_FILE, TrainResult, TrainTask, prepare
+from hashnet.training.whole_batch import see_whole_batch
+from hashnet.training.world import ALONE, Stop, World, never, share, share_counts, together
 
 T = TypeVar("T")
 
-CHECKPOINT_DIR = "checkpoint"
+SHARED_PHASES = ("features", "read images")
+"""Phases of the progress in which each process has a share of its own."""
 
-_STATE_FILE = "state.safetensors"
-_FEATURES_FILE = "features.safetensors"
 _LOOK_EVERY = 10  # iterations between two looks at the loss, each of which waits for the device
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """A finished model directory, the fingerprint of its code space, and what ``metrics.json`` holds."""
-
-    model_dir: Path
-    fingerprint: str
-    metrics: dict[str, Any]
 
 
 def train(
@@ -75,37 +59,53 @@ def train(
 
     A CollapseWarning is issued when the codes of a stage say nothing.
     """
-    config = config or TrainConfig()
-    output = Path(output)
-    rows = _check_indices(images, indices)
-    config = config.resolved(image_side=_first_side(images, rows), n_images=len(rows))
-    identity = _identity(images, rows, config)
-    finished = _look_at(output, identity, resume=resume, overwrite=overwrite)
-    if finished is not None:
-        return finished
+    task = prepare(images, indices, config, output=output, resume=resume, overwrite=overwrite)
+    return task if isinstance(task, TrainResult) else run(images, task, progress=progress)
+
+
+def run(
+    images: ImageSet,
+    task: TrainTask,
+    *,
+    world: World = ALONE,
+    device: torch.device | None = None,
+    progress: Progress = NO_PROGRESS,
+    stop: Stop = never,
+) -> TrainResult:
+    """Do the task, from its checkpoint if there is one, as one of the processes of ``world``.
+
+    Every process calls this with the same images and task, and an ``output`` on storage that all share;
+    process 0 writes there. Each computes a share of every batch, while batches, augmentation, dropout and the
+    pairs of the loss are those of one process: the loss follows the same curve up to rounding, whatever their
+    number, and a checkpoint may be continued by another number. ``device`` overrides that of the settings.
+
+    When ``stop`` says so in any process, all of them end with KeyboardInterrupt, in training behind a
+    checkpoint. What ``progress`` hears in its phases ``SHARED_PHASES`` concerns the share of this process.
+    """
     # Dropout draws from torch's global generator, which belongs to the caller.
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())), _threads_for(config):
-        torch.manual_seed(config.seed)
-        return _Run(images, rows, config=config, output=output, identity=identity, progress=progress).result()
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())), _threads_for(task.config):
+        torch.manual_seed(task.config.seed)
+        device = device or _device(task.config.device)
+        return _Run(images, task, world=world, device=device, progress=progress, stop=stop).result()
 
 
 class _Run:
-    """One training from the first image to the written model."""
+    """One training from the first image to the written model, as one of the processes of a world."""
 
     def __init__(
         self,
         images: ImageSet,
-        rows: NDArray[np.int64],
+        task: TrainTask,
         *,
-        config: TrainConfig,
-        output: Path,
-        identity: dict[str, Any],
+        world: World,
+        device: torch.device,
         progress: Progress,
+        stop: Stop,
     ) -> None:
-        self._images, self._rows, self._config = images, rows, config
-        self._output, self._identity, self._progress = output, identity, progress
-        self._state_path = output / CHECKPOINT_DIR / _STATE_FILE
-        self._device = _device(config.device)
+        self._images, self._task, self._config = images, task, task.config
+        self._world, self._device, self._progress, self._stop = world, device, progress, stop
+        config = task.config
+        self._state_path = task.scratch / STATE_FILE
         self._began = time.monotonic()
         generator = torch.Generator().manual_seed(config.seed)
         architecture = NetworkConfig(
@@ -113,8 +113,8 @@ class _Run:
         )
         self._network = build_network(architecture, weights=config.weights, generator=generator)
         self._network.freeze_norm = bool(config.freeze_norm)
-        self._network.head.dropout = config.dropout or 0.0
-        self._network.to(self._device)
+        self._network.head.dropout.p = config.dropout or 0.0
+        self._network.to(device)
         size = _set(config.image_size)
         self._preprocessing = Preprocessing(size, size)
         self._trained: nn.Module = self._network.head if config.freeze_backbone else self._network
@@ -134,11 +134,12 @@ class _Run:
         history = self._optimize(inputs, torch.from_numpy(labels).float().to(self._device), loss)
         metrics = {
             "training": {
-                "identity": self._identity,
+                "identity": self._task.identity,
                 "n_images": len(labels),
                 "n_classes": labels.shape[1],
                 "pair_weights": None if weights is None else [weights.similar, weights.dissimilar],
                 "rejects": [list(reject) for reject in inputs.rejects],
+                "workers": self._world.size,
                 "device": str(self._device),
                 "torch": str(torch.__version__),
                 "read_s": round(read_s, 3),
@@ -146,8 +147,12 @@ class _Run:
             },
             "stages": history,
         }
-        fingerprint = save_model(
-            self._output,
+        mark = together(self._world, lambda: self._save(metrics) if self._world.rank == 0 else "")
+        return TrainResult(self._task.output, self._world.exchange(mark)[0], metrics)
+
+    def _save(self, metrics: dict[str, Any]) -> str:
+        mark = save_model(
+            self._task.output,
             self._network.eval(),
             self._preprocessing,
             classes=self._images.classes,
@@ -155,50 +160,60 @@ class _Run:
             metrics=metrics,
             overwrite=True,
         )
-        shutil.rmtree(self._output / CHECKPOINT_DIR, ignore_errors=True)
-        return TrainResult(self._output, fingerprint, metrics)
+        shutil.rmtree(self._task.scratch, ignore_errors=True)
+        return mark
 
     def _inputs(self) -> Inputs:
-        config = self._config
+        config, task = self._config, self._task
         if not config.freeze_backbone:
             return load_pixels(
                 self._images,
-                self._rows,
+                task.rows,
                 self._preprocessing,
                 augment=config.augment or "none",
                 seed=config.seed,
                 max_error_rate=config.max_error_rate,
                 device=self._device,
-                scratch=self._output / CHECKPOINT_DIR,
+                scratch=task.scratch,
                 progress=self._progress,
+                world=self._world,
+                stop=self._stop,
             )
-        path = self._output / CHECKPOINT_DIR / _FEATURES_FILE
-        if path.exists():
-            return load_features(path, self._identity, device=self._device)
+        path = task.scratch / FEATURES_FILE
+        # Asked by one for all: what one sees on shared storage another may not see yet.
+        if self._world.exchange("kept" if path.exists() else "")[0]:
+            return together(self._world, lambda: load_features(path, task.identity, device=self._device))
         inputs = extract_features(
             self._network,
             self._images,
-            self._rows,
+            task.rows,
             self._preprocessing,
             max_error_rate=config.max_error_rate,
             progress=self._progress,
+            world=self._world,
+            stop=self._stop,
         )
-        save_features(path, inputs, self._identity)
+        if self._world.rank == 0:
+            save_features(path, inputs, task.identity)
         return inputs
 
     def _optimize(self, inputs: Inputs, labels: Tensor, loss: HashNetLoss) -> list[dict[str, Any]]:
-        config = self._config
+        config, world = self._config, self._world
         iterations = _set(config.iterations)
         schedule = betas(config.stages, beta_max=config.beta_max, beta_final=config.beta_final)
         sampler = BatchSampler(len(labels), batch_size=_set(config.batch_size), seed=config.seed)
+        if sampler.batch_size < world.size:
+            raise ValueError(
+                f"a batch of {sampler.batch_size} images leaves some of {world.size} workers nothing; take "
+                "fewer workers or a larger batch"
+            )
+        see_whole_batch(self._trained, world, batch_size=sampler.batch_size)
+        counts = share_counts(sampler.batch_size, world)
+        part = share(sampler.batch_size, rank=world.rank, size=world.size)
         optimizer, rates = _optimizer(self._network, config)
         sample = self._sample(len(labels))
-        history: list[dict[str, Any]] = []
-        start = 0
-        if self._state_path.exists():
-            checkpoint = load_checkpoint(self._state_path, identity=self._identity)
-            restore(checkpoint, self._trained, optimizer)
-            start, history = checkpoint.iteration, list(checkpoint.values["history"])
+        start, history = self._restored(optimizer)
+        replica = world.replicate(self._trained)
         if not history:
             first = self._measure(inputs, labels, loss, sample, beta=schedule[0], stage=-1, iteration=0)
             history.append(first.to_json())
@@ -210,8 +225,8 @@ class _Run:
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
             places = sampler.batch(iteration)
-            self._trained.train()
-            z = self._forward(inputs.batch(places, iteration=iteration))
+            replica.train()
+            z = world.gather(self._z(replica, inputs.batch(places, iteration=iteration, part=part)), counts)
             value = loss(relaxed(z, schedule[stage]), labels[torch.from_numpy(places).to(self._device)])
             optimizer.zero_grad(set_to_none=True)
             value.backward()
@@ -228,22 +243,48 @@ class _Run:
                     inputs, labels, loss, sample, beta=schedule[stage], stage=stage, iteration=done
                 )
                 history.append(metrics.to_json())
-                warn_of_collapse(metrics, n_bits=config.n_bits, n_classes=labels.shape[1])
-            if done % config.checkpoint_every == 0 and done < iterations:
+                if world.rank == 0:
+                    warn_of_collapse(metrics, n_bits=config.n_bits, n_classes=labels.shape[1])
+            stopped = self._stopped(done)
+            if (stopped or done % config.checkpoint_every == 0) and done < iterations and world.rank == 0:
                 save_checkpoint(
                     self._state_path,
                     iteration=done,
                     model=self._trained,
                     optimizer=optimizer,
-                    identity=self._identity,
+                    identity=self._task.identity,
                     history=history,
                 )
+            if stopped and done < iterations:
+                raise KeyboardInterrupt
         self._progress.finish()
         return history
 
-    def _forward(self, x: Tensor) -> Tensor:
+    def _restored(self, optimizer: torch.optim.Optimizer) -> tuple[int, list[dict[str, Any]]]:
+        """Return the iterations done and the figures so far, both of the checkpoint if there is one."""
+        iteration, history = 0, []
+        if self._state_path.exists():
+            checkpoint = load_checkpoint(self._state_path, identity=self._task.identity)
+            restore(checkpoint, self._trained, optimizer)
+            iteration, history = checkpoint.iteration, list(checkpoint.values["history"])
+        seen = self._world.exchange(str(iteration))
+        if len(set(seen)) > 1:
+            # A network file system may show a new file late: a reason to begin again, not to go on.
+            raise OSError(
+                f"workers see checkpoints of different iterations ({', '.join(seen)}) in {self._state_path}; "
+                "is the output on storage that all share?"
+            )
+        return iteration, history
+
+    def _stopped(self, done: int) -> bool:
+        """Return whether any process was asked to stop; on a GPU not in every step, since it waits for it."""
+        if self._stop is never and self._world.size == 1:
+            return False
+        look = self._device.type == "cpu" or done % _LOOK_EVERY == 0
+        return look and self._world.any(self._stop())
+
+    def _z(self, forward: nn.Module, x: Tensor) -> Tensor:
         """Return z in float32, computed in bfloat16 where that is asked for and the device has it."""
-        forward = self._network.hash if self._config.freeze_backbone else self._network
         on = self._config.amp and self._device.type == "cuda"
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=on):
             z: Tensor = forward(x)
@@ -267,85 +308,16 @@ class _Run:
         iteration: int,
     ) -> StageMetrics:
         self._trained.eval()
+        world = self._world
+        part = share(len(sample), rank=world.rank, size=world.size, unit=READ_AT_ONCE)
         with torch.inference_mode():
-            parts = [
-                self._forward(inputs.batch(sample[start : start + 64], iteration=None))
-                for start in range(0, len(sample), 64)
-            ]
+            parts = [labels.new_empty((0, self._config.n_bits))]
+            for begin in range(part.start, part.stop, READ_AT_ONCE):
+                places = sample[begin : min(begin + READ_AT_ONCE, part.stop)]
+                parts.append(self._z(self._trained, inputs.batch(places, iteration=None)))
+            z = world.gather(torch.cat(parts), share_counts(len(sample), world, unit=READ_AT_ONCE))
             chosen = labels[torch.from_numpy(sample).to(self._device)]
-            return measure(torch.cat(parts), chosen, loss, beta=beta, stage=stage, iteration=iteration)
-
-
-def _check_indices(images: ImageSet, indices: NDArray[np.int64]) -> NDArray[np.int64]:
-    if images.labels is None:
-        raise ValueError(
-            f"training needs labels, and image set {images.name!r} has none; "
-            "give a folder with a sub-folder for each class, or a list file with labels"
-        )
-    rows = np.asarray(indices)
-    if rows.ndim != 1 or rows.dtype.kind not in "iu" or len(rows) < 2:
-        raise ValueError(
-            f"indices must be at least two row numbers (n,), got {rows.dtype} of shape {rows.shape}"
-        )
-    if int(rows.min()) < 0 or int(rows.max()) >= len(images):
-        raise ValueError(
-            f"indices must be from 0 to {len(images) - 1}, got {int(rows.min())} to {int(rows.max())}"
-        )
-    if len(np.unique(rows)) != len(rows):
-        raise ValueError("indices must be distinct: an image paired with itself would count as similar")
-    return rows.astype(np.int64)
-
-
-def _first_side(images: ImageSet, rows: NDArray[np.int64]) -> int:
-    """Return the shorter side of the first image that can be read."""
-    for row in rows:
-        batch = read_batch(images, [int(row)])
-        if batch.images:
-            return min(batch.images[0].size)
-    raise HashnetError(f"none of the {len(rows)} images can be read; check the paths")
-
-
-def _identity(images: ImageSet, rows: NDArray[np.int64], config: TrainConfig) -> dict[str, Any]:
-    """Return everything the trained codes depend on, as plain JSON values."""
-    data = hashlib.sha256(images.identity().encode())
-    data.update(rows.tobytes())
-    data.update(np.ascontiguousarray(images.labels).tobytes())
-    identity = {**config.identity(), "data": f"sha256:{data.hexdigest()}"}
-    if config.weights not in (None, "torchvision"):
-        path = Path(str(config.weights))
-        if not path.is_file():
-            raise FileNotFoundError(f"weights file {path} does not exist; give a .safetensors or .pth file")
-        with path.open("rb") as file:
-            identity["weights_sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
-    return identity
-
-
-def _look_at(
-    output: Path, identity: Mapping[str, Any], *, resume: bool, overwrite: bool
-) -> TrainResult | None:
-    """Return the result if the model is already there, and make sure nothing is lost unasked."""
-    has_model = (output / "config.json").exists()
-    checkpoint = output / CHECKPOINT_DIR
-    if resume and checkpoint.exists():
-        # Both files are checked here, before anything is computed.
-        if (checkpoint / _STATE_FILE).exists():
-            load_checkpoint(checkpoint / _STATE_FILE, identity=identity)
-        return None
-    if resume and has_model:
-        model = load_model(output)
-        found = model.metrics.get("training", {}).get("identity")
-        if found is None:
-            raise ResumeError(f"{output} holds a model without its settings; train into another directory")
-        check_identity(found, identity, path=output)
-        return TrainResult(output, model.fingerprint, model.metrics)
-    if (has_model or checkpoint.exists()) and not (overwrite or resume):
-        what = "a model" if has_model else "the checkpoint of an interrupted training"
-        raise FileExistsError(
-            f"{output} already holds {what}; resume it, choose another output, or overwrite it"
-        )
-    if checkpoint.exists():
-        shutil.rmtree(checkpoint)
-    return None
+            return measure(z, chosen, loss, beta=beta, stage=stage, iteration=iteration)
 
 
 def _optimizer(network: HashNetwork, config: TrainConfig) -> tuple[torch.optim.Optimizer, list[float]]:

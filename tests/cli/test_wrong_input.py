@@ -125,6 +125,9 @@ CASES = [
     ("train --data digits --output m --weights absent.pth", 2, "absent.pth"),
     ("train --data digits --output m --seed -1", 2, "--seed"),
     ("train --data digits --output model", 2, "model"),
+    ("train --data digits --output m --ray local", 2, "--ray and --min-workers need --workers N"),
+    ("train --data digits --output m --workers -1", 2, "--workers"),
+    ("train --data digits --output m --workers 2 --min-workers 3", 2, "least <= most"),
     # evaluate
     ("evaluate --model empty --data digits", 2, "empty is not a model directory"),
     ("evaluate --model model --data absent", 2, "absent does not exist"),

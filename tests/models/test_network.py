@@ -39,7 +39,7 @@ def test_a_constant_feature_is_not_blown_up():
 
 def test_dropout_acts_in_training_only():
     head = HashHead(6, 8, hidden=64)
-    head.dropout = 0.5
+    head.dropout.p = 0.5
     x = torch.rand(2, 6)
     assert torch.equal(head.eval()(x), head.eval()(x))
     assert not torch.equal(head.train()(x), head.train()(x))

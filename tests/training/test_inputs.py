@@ -13,9 +13,9 @@ from hashnet.errors import ResumeError
 from hashnet.models import NetworkConfig, Preprocessing, build_network
 from hashnet.progress import NO_PROGRESS
 from hashnet.training import extract_features
-from hashnet.training import inputs as inputs_module
+from hashnet.training import pixels as pixels_module
 from hashnet.training.features import load_features, save_features
-from hashnet.training.inputs import augmented, load_pixels
+from hashnet.training.pixels import Draws, augmented, load_pixels
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (150, 8, 8, 3), dtype=np.uint8)
 IMAGES = ArrayImages(PIXELS, np.arange(150) % 3)
@@ -51,9 +51,9 @@ def test_a_batch_is_the_preprocessed_images_of_its_rows(tmp_path):
 def test_images_too_many_for_memory_lie_in_a_file_and_are_the_same(tmp_path, monkeypatch):
     places = np.array([0, 64, 139])
     expected = pixels(tmp_path).batch(places, iteration=None)
-    monkeypatch.setattr(inputs_module, "_MEMORY_LIMIT", 1000)
+    monkeypatch.setattr(pixels_module, "_MEMORY_LIMIT", 1000)
     assert torch.equal(pixels(tmp_path).batch(places, iteration=None), expected)
-    assert (tmp_path / "scratch" / "pixels.npy").exists()
+    assert (tmp_path / "scratch" / "pixels-00000.npy").exists()
 
 
 def test_augmentation_depends_on_the_iteration_and_on_nothing_else(tmp_path):
@@ -75,14 +75,14 @@ def test_without_an_iteration_nothing_is_augmented(tmp_path):
 def test_a_shift_moves_an_image_by_at_most_an_eighth(seed):
     image = np.zeros((1, 16, 16, 3), np.uint8)
     image[0, 8, 8] = 255
-    moved = augmented(image, np.random.default_rng(seed), mirror=False)
+    moved = augmented(image, Draws.of(np.random.default_rng(seed), 1, size=16, mirror=False))
     assert np.abs(np.argwhere(moved[0, :, :, 0])[0] - 8).max() <= 2
 
 
 def test_without_mirroring_no_image_is_mirrored():
     image = np.zeros((64, 8, 8, 3), np.uint8)
     image[:, :, :4] = 255
-    shifted = augmented(image, np.random.default_rng(0), mirror=False)
+    shifted = augmented(image, Draws.of(np.random.default_rng(0), 64, size=8, mirror=False))
     assert (shifted[:, 4, 0, 0] == 255).all()
 
 

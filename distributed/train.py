@@ -1,0 +1,262 @@
+"""Train with several workers on Ray: the model of a local run, from shares of every batch."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import threading
+import time
+import uuid
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+import ray.train
+import torch
+from numpy.typing import NDArray
+from ray.train.torch import TorchConfig, TorchTrainer
+
+from hashnet.datasets import open_images
+from hashnet.errors import CollapseWarning, HashnetError
+from hashnet.progress import MIN_INTERVAL_S, NO_PROGRESS, Progress
+from hashnet.training import TrainConfig, TrainResult
+from hashnet.training.process_group import ProcessGroup
+from hashnet.training.task import prepare
+from hashnet.training.trainer import run
+from hashnet.training.world import ALONE, World, together
+
+from .cluster import ray_cluster
+from .train_events import Letter, Mailbox, MergedProgress, RelayedProgress
+from .train_plan import (
+    COLLECTIVE_TIMEOUT_S,
+    TrainSpec,
+    check_same_task,
+    check_workers,
+    resources_of,
+    threads_of_worker,
+    why_given_up,
+)
+
+MAX_FAILURES = 3
+_POLL_S = 0.2
+_STOP_TIMEOUT_S = 60.0
+
+
+def train_with_ray(
+    data: str | Path,
+    output: str | Path,
+    config: TrainConfig | None = None,
+    *,
+    indices: NDArray[np.int64] | None = None,
+    image_root: str | Path | None = None,
+    workers: int | tuple[int, int] = 2,
+    max_failures: int = MAX_FAILURES,
+    resume: bool = False,
+    overwrite: bool = False,
+    address: str | None = None,
+    progress: Progress = NO_PROGRESS,
+) -> TrainResult:
+    """Train as ``hashnet.training.train`` does, with ``workers`` processes that share every batch.
+
+    The loss follows the curve of a local run with the same settings, up to rounding; one worker gives its
+    very fingerprint on the same hardware. ``(least, most)`` workers take what the cluster has, now and after
+    every restart. Data, weights and output must lie on storage that all nodes share.
+
+    When a worker dies, all are started again, at most ``max_failures`` times, and go on from the last
+    checkpoint in ``output``, which may have been written by another number of workers, or by a local run.
+    Ctrl-C makes the workers write a checkpoint and stop; a second one does not wait for them.
+
+    A running Ray is used, else one is joined (``address``) or started for this call. Raises what ``train``
+    raises, and HashnetError where workers fail more often.
+    """
+    least, most = check_workers(workers)
+    images = open_images(data, image_root=image_root)
+    rows = np.arange(len(images)) if indices is None else indices
+    task = prepare(images, rows, config, output=output, resume=resume, overwrite=overwrite)
+    if isinstance(task, TrainResult):
+        return task
+    local_weights = task.config.weights not in (None, "torchvision")
+    spec = TrainSpec(
+        data=str(data) if data == "digits" else str(Path(data).absolute()),
+        image_root=None if image_root is None else str(Path(image_root).absolute()),
+        rows=task.rows,
+        config=replace(task.config, weights=str(Path(str(task.config.weights)).absolute()))
+        if local_weights
+        else task.config,
+        output=str(Path(output).absolute()),
+        identity=task.identity,
+        threads=torch.get_num_threads(),
+    )
+    # The mark of a training under way: a worker that finds it does not take an older model for its result.
+    new = not task.scratch.exists()
+    task.scratch.mkdir(parents=True, exist_ok=True)
+    try:
+        with ray_cluster(address):
+            merged = MergedProgress(progress, len(task.rows), warn=_warn)
+            outcome = _drive(spec, (least, most), max_failures=max_failures, merged=merged)
+    except BaseException:
+        shutil.rmtree(task.scratch / _RAY_DIR, ignore_errors=True)
+        if new and not any(task.scratch.iterdir()):
+            task.scratch.rmdir()
+        raise
+    shutil.rmtree(task.scratch, ignore_errors=True)
+    return TrainResult(Path(output), outcome.fingerprint, outcome.metrics)
+
+
+_RAY_DIR = "ray"
+
+
+def _drive(
+    spec: TrainSpec, workers: tuple[int, int], *, max_failures: int, merged: MergedProgress
+) -> TrainResult:
+    """Run the workers, report their progress, and return their result or raise what they ended with."""
+    mailbox = ray.remote(num_cpus=0)(Mailbox).remote()
+    trainer = _trainer(spec, workers, mailbox, max_failures=max_failures)
+    ended: list[Any] = []
+
+    def fit() -> None:
+        try:
+            ended.append(trainer.fit().return_value)
+        except BaseException as error:  # it is raised in the thread of the caller
+            ended.append(error)
+
+    # In a thread, because fit() in the main thread would take Ctrl-C for itself and end the process.
+    thread = threading.Thread(target=fit, name="ray-train", daemon=True)
+    thread.start()
+    try:
+        while thread.is_alive():
+            thread.join(_POLL_S)
+            merged.receive(ray.get(mailbox.take.remote()))
+    except KeyboardInterrupt:
+        ray.get(mailbox.stop.remote())
+        thread.join(_STOP_TIMEOUT_S)
+        raise
+    finally:
+        merged.finish()
+    outcome = ended[0]
+    if isinstance(outcome, TrainResult):
+        return outcome
+    if isinstance(outcome, ray.train.TrainingFailedError):
+        failures = getattr(outcome, "worker_failures", None) or {0: outcome}
+        told = {rank: str(error) for rank, error in failures.items()}
+        raise HashnetError(why_given_up(told, max_failures=max_failures)) from outcome
+    if isinstance(outcome, BaseException):
+        raise outcome
+    raise HashnetError(f"the workers ended without a result ({outcome!r})")
+
+
+def _trainer(spec: TrainSpec, workers: tuple[int, int], mailbox: Any, *, max_failures: int) -> TorchTrainer:
+    total = ray.cluster_resources()
+    resources = resources_of(
+        workers, device=spec.config.device, cpus=total.get("CPU", 0.0), gpus=total.get("GPU", 0.0)
+    )
+    least, most = workers
+    # How often the controller looks at its workers: the end of every run, and of every worker, waits for it.
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
+    # Errors are raised; in the log they would stand a second time, with the stacks of the workers.
+    logging.getLogger("ray.train").setLevel(logging.CRITICAL)
+    return TorchTrainer(
+        _work,
+        train_loop_config={"spec": spec, "mailbox": mailbox},
+        torch_config=TorchConfig(timeout_s=COLLECTIVE_TIMEOUT_S),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=most if least == most else (least, most),
+            use_gpu=resources.gpu,
+            resources_per_worker={"CPU": resources.cpus, **({"GPU": 1} if resources.gpu else {})},
+            # GPUs of one node are joined faster than nodes; CPUs of other nodes are not shared.
+            placement_strategy="PACK" if resources.gpu else "SPREAD",
+        ),
+        run_config=ray.train.RunConfig(
+            name=_RAY_DIR,
+            storage_path=str(Path(spec.output) / "checkpoint"),
+            failure_config=ray.train.FailureConfig(max_failures=max_failures),
+            logging_config=ray.train.LoggingConfig(log_level="CRITICAL"),
+        ),
+    )
+
+
+def _work(config: dict[str, Any]) -> TrainResult | BaseException:
+    """Train as one worker; return the result, or what all workers ended with.
+
+    What is raised here is taken for the failure of a worker, and tried again.
+    """
+    spec: TrainSpec = config["spec"]
+    mailbox = config["mailbox"]
+    context = ray.train.get_context()
+    on_gpu = ray.train.torch.get_device().type == "cuda"
+    device = ray.train.torch.get_device() if on_gpu else torch.device("cpu")
+    torch.set_num_threads(threads_of_worker(spec.threads, context.get_local_world_size()))
+    world: World = ALONE if context.get_world_size() == 1 else ProcessGroup(device)
+    attempt = world.exchange(uuid.uuid4().hex)[0]
+    sent: list[Any] = []
+
+    def send(letter: Letter) -> None:
+        sent[:] = [mailbox.put.remote(letter)]
+
+    progress = RelayedProgress(attempt, world.rank, send)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", CollapseWarning)
+            warnings.showwarning = _relay(progress, warnings.showwarning)
+            return _train(spec, world, device, progress, _Stopping(mailbox))
+    except (HashnetError, ValueError, TypeError, KeyboardInterrupt) as error:
+        return error
+    finally:
+        progress.flush()
+        ray.get(sent)
+
+
+def _train(
+    spec: TrainSpec, world: World, device: torch.device, progress: Progress, stop: Callable[[], bool]
+) -> TrainResult:
+    def opened() -> Any:
+        images = open_images(spec.data, image_root=spec.image_root)
+        task = prepare(images, spec.rows, spec.config, output=spec.output, resume=True)
+        if not isinstance(task, TrainResult):
+            check_same_task(task.identity, spec.identity)
+        return images, task
+
+    images, task = together(world, opened)
+    if isinstance(task, TrainResult):
+        return task
+    return run(images, task, world=world, device=device, progress=progress, stop=stop)
+
+
+class _Stopping:
+    """Whether the driver wants the workers to stop: asked twice a second, without waiting for the answer."""
+
+    def __init__(self, mailbox: Any) -> None:
+        self._mailbox = mailbox
+        self._asked = mailbox.stopping.remote()
+        self._next = time.monotonic()
+        self._told = False
+
+    def __call__(self) -> bool:
+        if time.monotonic() < self._next:
+            return self._told
+        self._next = time.monotonic() + MIN_INTERVAL_S
+        if self._asked is None:
+            self._asked = self._mailbox.stopping.remote()
+        elif ray.wait([self._asked], timeout=0)[0]:
+            self._told = self._told or bool(ray.get(self._asked))
+            self._asked = None
+        return self._told
+
+
+def _relay(progress: RelayedProgress, otherwise: Callable[..., Any]) -> Callable[..., Any]:
+    def show(message: Any, category: type[Warning], *arguments: Any, **named: Any) -> None:
+        if issubclass(category, CollapseWarning):
+            progress.warn(str(message))
+        else:
+            otherwise(message, category, *arguments, **named)
+
+    return show
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, CollapseWarning, stacklevel=2)

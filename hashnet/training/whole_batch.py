@@ -1,0 +1,102 @@
+"""Layers that see the whole batch although each process has only a share of it.
+
+Batch norm takes statistics over the batch, and dropout draws from the generator in the order of its rows: on
+a share both would silently give another training, which depends on the number of processes.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+
+from hashnet.training.world import World, share, share_counts
+
+
+class WholeBatchNorm2d(nn.BatchNorm2d):
+    """Batch norm with the statistics of the whole batch, on any device, in float32 or more.
+
+    Means and variances of the shares are gathered and combined (Chan, Golub, LeVeque 1979), which loses no
+    digits where the mean is large. torch's SyncBatchNorm computes the same on GPUs only.
+    """
+
+    def __init__(self, like: nn.BatchNorm2d, world: World, batch_size: int) -> None:
+        super().__init__(like.num_features, eps=like.eps, momentum=like.momentum, affine=like.affine)
+        # The very tensors: an optimizer or a checkpoint may hold them already.
+        self.weight, self.bias = like.weight, like.bias
+        self.running_mean, self.running_var = like.running_mean, like.running_var
+        self.num_batches_tracked = like.num_batches_tracked
+        self._world = world
+        counts = share_counts(batch_size, world)
+        self._ones = [1] * world.size
+        self._weights = [count / batch_size for count in counts]
+        self._batch_size = batch_size
+        self.train(like.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return a share ``(n, channels, h, w)`` of the batch, normalised as part of it."""
+        if not self.training:
+            return super().forward(x)
+        with torch.autocast(x.device.type, enabled=False):
+            whole = x if x.dtype == torch.float64 else x.float()
+            var, mean = torch.var_mean(whole, dim=(0, 2, 3), correction=0)
+            of_all = self._world.gather(torch.stack([mean, var])[None], self._ones)
+            weights = of_all.new_tensor(self._weights)[:, None]
+            means, variances = of_all[:, 0], of_all[:, 1]
+            mean = (weights * means).sum(dim=0)
+            var = (weights * (variances + (means - mean) ** 2)).sum(dim=0)
+            self._track(mean.detach(), var.detach(), self._batch_size * x.shape[2] * x.shape[3])
+            scale = torch.rsqrt(var + self.eps) * self.weight
+            y = (whole - mean[:, None, None]) * scale[:, None, None] + self.bias[:, None, None]
+        return y.to(x.dtype)
+
+    def _track(self, mean: Tensor, var: Tensor, n: int) -> None:
+        if self.num_batches_tracked is None or self.running_mean is None or self.running_var is None:
+            return
+        self.num_batches_tracked += 1
+        momentum = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean, momentum)
+        self.running_var.lerp_(var * (n / max(n - 1, 1)), momentum)
+
+
+class WholeBatchDropout(nn.Dropout):
+    """Dropout whose mask is drawn for the whole batch, alike in every process, and cut to the share."""
+
+    def __init__(self, like: nn.Dropout, world: World, batch_size: int) -> None:
+        super().__init__(like.p)
+        self._part = share(batch_size, rank=world.rank, size=world.size)
+        self._batch_size = batch_size
+        self.train(like.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return a share ``(n, ...)`` of the batch, with units left out as in the whole batch."""
+        if not self.training or not self.p:
+            return x
+        # The call that one process would make, on ones: it draws the same numbers, whatever draws them.
+        mask = functional.dropout(x.new_ones((self._batch_size, *x.shape[1:])), self.p, training=True)
+        return x * mask[self._part]
+
+
+def see_whole_batch(module: nn.Module, world: World, *, batch_size: int) -> None:
+    """Replace, inside ``module``, the layers whose result depends on which rows share a batch.
+
+    A world of one process needs nothing replaced. Raises ValueError for a layer that would silently train
+    otherwise than in one process.
+    """
+    if world.size == 1:
+        return
+    for name, child in list(module.named_children()):
+        if type(child) is nn.BatchNorm2d and child.affine:
+            setattr(module, name, WholeBatchNorm2d(child, world, batch_size))
+        elif type(child) is nn.Dropout:
+            setattr(module, name, WholeBatchDropout(child, world, batch_size))
+        elif isinstance(child, (_BatchNorm, _DropoutNd, nn.RReLU)):
+            raise ValueError(
+                f"a {type(child).__name__} layer acts on the rows of one worker as if they were the batch, "
+                f"and {world.size} workers would train another model than one; train with one worker, or "
+                "without the layer"
+            )
+        else:
+            see_whole_batch(child, world, batch_size=batch_size)
