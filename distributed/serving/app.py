@@ -101,8 +101,8 @@ def create_app(
     )
     app.add_exception_handler(HTTPException, _http_error)
     _add_pages(app)
-    _add_state(app, service)
     _add_search(app, service)
+    _add_state(app, service)
     _describe(app, guarded=settings.keys.guards("read"))
     return app
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hashnet.errors import FingerprintError
 from hashnet.index import open_index
 
@@ -47,7 +49,10 @@ class Source:
             return None
         from hashnet.encoding import Encoder
 
-        return Encoder.load(self.model)
+        encoder = Encoder.load(self.model)
+        # The first image takes a hundred times as long as the next.
+        encoder.encode(np.zeros((1, 32, 32), dtype=np.uint8))
+        return encoder
 
 
 def check_source(source: Source) -> None:

@@ -65,14 +65,16 @@ function route(api, path, method, operation) {
   }
   const errors = Object.entries(operation.responses || {}).filter(([status]) => status !== "200");
   if (errors.length) {
-    box.append(element("h4", "errors: JSON with a stable code and a message"));
+    const folded = element("details");
+    folded.append(element("summary", "errors: JSON with a stable code and a message"));
     const lines = errors.flatMap(([status, answer]) =>
       answer.description.split("; `").map((text) => {
         const [code, ...meaning] = text.replaceAll("`", "").split(": ");
         return [status, code, meaning.join(": ")];
       }),
     );
-    box.append(table(lines));
+    folded.append(table(lines));
+    box.append(folded);
   }
   return box;
 }

@@ -5,7 +5,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const SHOWN = 200; // rows of the table; the rest is counted
-const CELL = 9; // pixels from one bit to the next
+const CELL = 10; // pixels from one bit to the next
 const ROW_BITS = 64;
 const at = (id) => document.getElementById(id);
 
@@ -136,9 +136,11 @@ function forgetPicture() {
 
 function show(answer) {
   const found = answer.answers[0];
-  const asked = answer.k === undefined ? `within distance ${answer.radius}` : "nearest";
   const n = found.ids.length;
-  at("summary").textContent = `${count(n)} ${n === 1 ? "code" : "codes"} ${asked}, answered in ${answer.time_ms.toFixed(1)} ms`;
+  const codes = n === 1 ? "code" : "codes";
+  const what =
+    answer.k === undefined ? `${count(n)} ${codes} within distance ${answer.radius}` : `The ${count(n)} nearest ${codes}`;
+  at("summary").textContent = `${what}, answered in ${answer.time_ms.toFixed(1)} ms`;
   at("notice").hidden = answer.complete;
   at("notice").textContent = `Not complete: shards ${answer.missing.join(", ")} did not answer.`;
   at("query-hex").textContent = found.query;
@@ -153,7 +155,7 @@ function show(answer) {
 
 function legend(known) {
   const parts = [["l-one", "1"], ["l-zero", "0"]];
-  if (known) parts.push(["l-differs", "differs from the query"]);
+  if (known) parts.push(["l-differs-one", "1, where the query has 0"], ["l-differs", "0, where the query has 1"]);
   at("legend").replaceChildren(
     ...parts.flatMap(([name, text]) => {
       const mark = document.createElement("i");
@@ -206,12 +208,12 @@ function bits(code, other, nBits) {
     const column = i % ROW_BITS;
     const x = column * CELL + (column >> 3) * 4 + 1;
     const y = Math.floor(i / ROW_BITS) * (CELL + 2) + 1;
-    const square = `M${x} ${y}h7v7h-7z`;
+    const square = `M${x} ${y}h8v8h-8z`;
     if (set === wanted) paths[set ? "one" : "zero"] += square;
     else {
       differing.push(i);
       if (set) paths["differs-one"] += square;
-      else paths.differs += `M${x + 1} ${y + 1}h5v5h-5z`;
+      else paths.differs += `M${x + 1} ${y + 1}h6v6h-6z`;
     }
   }
   const columns = Math.min(nBits, ROW_BITS);
@@ -244,10 +246,13 @@ function plan(told) {
   const way = scans === 0 ? "by probing buckets" : scans === segments.length ? "by a scan" : "by probing and scans";
   const total = sum("n_codes");
   const share = total ? `, ${percent(sum("candidates") / total)} of all codes` : "";
+  const probing = sum("expected_probing_us");
+  const expectation = probing
+    ? ` The planner expected ${micros(probing)} for probing and ${micros(sum("expected_scan_us"))} for a scan.`
+    : "";
   at("plan-text").textContent =
     `Answered ${way}: ${count(sum("probes"))} probes, ${count(sum("candidates"))} codes compared${share}, ` +
-    `in ${micros(told.time_us)} inside the engine. The planner expected ${micros(sum("expected_probing_us"))} ` +
-    `for probing and ${micros(sum("expected_scan_us"))} for a scan.`;
+    `in ${micros(told.time_us)} inside the engine.${expectation}`;
   const rows = segments.map((one) => {
     const radii = one.substring_radii
       .map((radius, j) => (radius < 0 ? null : `${radius} in ${one.substring_bits[j]} bits`))
