@@ -125,13 +125,11 @@ class ShardedBackend:
 
     def ask(self, question: Question, codes: Codes) -> Answer[Any]:
         """Return the merged answer; IncompleteError for a missing shard, unless partial ones are taken."""
-        ways = {
-            "search": self._index.search,
-            "radius": self._index.search_radius,
-            "count": self._index.count_radius,
-        }
-        answer = ways[question.kind](codes, question.value, partial=question.partial)
-        return answer if isinstance(answer, Answer) else Answer(answer)
+        if question.kind == "search":
+            return _marked(self._index.search(codes, question.value, partial=question.partial))
+        if question.kind == "radius":
+            return _marked(self._index.search_radius(codes, question.value, partial=question.partial))
+        return _marked(self._index.count_radius(codes, question.value, partial=question.partial))
 
     def keys_of(self, ids: Ids) -> list[str | None]:
         """Return the source key of each id."""
@@ -202,6 +200,11 @@ def plan_json(plans: Sequence[Plan]) -> dict[str, Any]:
             for shard, plan in enumerate(plans)
         ],
     }
+
+
+def _marked(answer: Any) -> Answer[Any]:
+    # Only where a partial answer was asked for, shards mark what they give.
+    return answer if isinstance(answer, Answer) else Answer(answer)
 
 
 def _asked(question: Question) -> dict[str, int]:

@@ -202,6 +202,11 @@ class Service:
         finally:
             self._reloading = False
 
+    async def settle(self) -> None:
+        """Wait for what is done behind answers: plans for the metrics, versions that are to be closed."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
     def drain(self) -> None:
         """Take no more requests for work; those under way go on."""
         self.draining.set()
@@ -210,7 +215,7 @@ class Service:
         """Wait for what is under way, then close the index."""
         self.drain()
         await self._current.retire()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.settle()
         self._threads.shutdown(wait=False)
         self._image_thread.shutdown(wait=False)
 

@@ -1,0 +1,122 @@
+"""``hashnet serve`` without Ray: a process that listens on this machine, answers, and ends when asked."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import httpx2
+import pytest
+from serving_samples import READ_KEY, bearer, hexed
+
+from hashnet import Index
+
+
+@pytest.fixture(scope="module")
+def directory(data, tmp_path_factory):
+    path = tmp_path_factory.mktemp("local") / "photos.hnx"
+    with Index.create(path, n_bits=64) as index:
+        index.add(data[0], ids=data[1])
+    return path
+
+
+@pytest.fixture
+def start(directory):
+    """Start the command; return the process and its URL."""
+    running = []
+
+    def run(*arguments, environment=None):
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "hashnet", "serve", directory, "--shards", "0", "--port", "0"),
+                *("--json", *arguments),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **(environment or {})},
+        )
+        running.append(process)
+        line = process.stdout.readline()
+        assert line, process.stderr.read()
+        return process, json.loads(line)["url"]
+
+    yield run
+    for process in running:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
+
+
+def listening(process):
+    """Addresses and ports that a process listens on, from the kernel."""
+    inodes = {
+        os.readlink(f"/proc/{process.pid}/fd/{fd}").removeprefix("socket:[").removesuffix("]")
+        for fd in os.listdir(f"/proc/{process.pid}/fd")
+    }
+    found = []
+    for table in ("tcp", "tcp6"):
+        with open(f"/proc/{process.pid}/net/{table}") as file:
+            for line in file.read().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == "0A" and fields[9] in inodes:
+                    found.append(fields[1].split(":")[0])
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_answers_and_ends_well(start, data, number):
+    process, url = start()
+    assert listening(process) == ["0100007F"]  # 127.0.0.1 as the kernel writes it
+    asked = {"codes": hexed(data[2][:1]), "k": 1}
+    answer = httpx2.post(f"{url}search", json=asked, trust_env=False).json()
+    assert answer["answers"][0]["distances"] == [0]
+    process.send_signal(number)
+    assert (process.wait(15), process.stderr.read()) == (0, "")
+
+
+def test_keys_come_from_the_environment(start):
+    _, url = start(environment={"HASHNET_KEYS": f"read {READ_KEY}"})
+    assert httpx2.get(f"{url}info", trust_env=False).status_code == 401
+    assert httpx2.get(f"{url}info", headers=bearer(READ_KEY), trust_env=False).status_code == 200
+
+
+@pytest.fixture
+def refused(directory):
+    """Run the command, which must end by itself; return its exit code and message."""
+
+    def run(*arguments):
+        done = subprocess.run(
+            [sys.executable, "-m", "hashnet", "serve", directory, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.stdout == ""
+        return done.returncode, done.stderr
+
+    return run
+
+
+def test_others_are_not_served_without_a_key(refused):
+    code, message = refused("--host", "0.0.0.0", "--shards", "0")
+    assert (code, message.count("\n")) == (2, 1)
+    assert "there is no key" in message
+
+
+def test_a_port_that_is_taken_is_named(refused):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        for shards in ("0", "1"):
+            code, message = refused("--port", str(port), "--shards", shards)
+            assert code == 1
+            assert f"cannot listen on 127.0.0.1:{port}" in message
+
+
+def test_the_wrong_model_is_refused_before_anything_starts(refused, tiny_model):
+    code, message = refused("--model", tiny_model)
+    assert (code, "codes of 32 bits, the index holds codes of 64" in message) == (2, True)
