@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -52,19 +53,15 @@ def start(directory):
 
 
 def listening(process):
-    """Addresses and ports that a process listens on, from the kernel."""
-    inodes = {
-        os.readlink(f"/proc/{process.pid}/fd/{fd}").removeprefix("socket:[").removesuffix("]")
-        for fd in os.listdir(f"/proc/{process.pid}/fd")
-    }
-    found = []
-    for table in ("tcp", "tcp6"):
-        with open(f"/proc/{process.pid}/net/{table}") as file:
-            for line in file.read().splitlines()[1:]:
-                fields = line.split()
-                if fields[3] == "0A" and fields[9] in inodes:
-                    found.append(fields[1].split(":")[0])
-    return found
+    """Addresses that a process listens on, from the kernel."""
+    proc = Path(f"/proc/{process.pid}")
+    sockets = {str(fd.readlink()) for fd in (proc / "fd").iterdir()}
+    lines = [
+        line.split()
+        for table in ("tcp", "tcp6")
+        for line in (proc / "net" / table).read_text().splitlines()[1:]
+    ]
+    return [one[1].split(":")[0] for one in lines if one[3] == "0A" and f"socket:[{one[9]}]" in sockets]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
