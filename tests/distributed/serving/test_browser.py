@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+import time
 from contextlib import contextmanager
 
 import numpy as np
@@ -53,6 +54,8 @@ def listening(app):
         thread = threading.Thread(target=server.run, args=([socket],))
         thread.start()
         try:
+            while not server.started and thread.is_alive():
+                time.sleep(0.01)
             yield f"http://127.0.0.1:{socket.getsockname()[1]}/"
         finally:
             server.should_exit = True
@@ -116,7 +119,7 @@ def test_a_picked_image_is_searched_at_once(page, url, data, tmp_path):
     codes, ids, _ = data
     image = picture(5)
     page.goto(url)
-    page.wait_for_function("document.getElementById('served').textContent.includes('600 codes')")
+    page.get_by_text("600 codes of 64 bits").wait_for()
     page.set_input_files("#file", {"name": "five.png", "mimeType": "image/png", "buffer": image})
     shown = rows(page)
     query = page.inner_text("#query-hex")
@@ -128,7 +131,7 @@ def test_a_picked_image_is_searched_at_once(page, url, data, tmp_path):
 
 def test_a_dropped_image_is_searched_at_once(page, url):
     page.goto(url)
-    page.wait_for_function("document.getElementById('served').textContent.includes('600 codes')")
+    page.get_by_text("600 codes of 64 bits").wait_for()
     transfer = page.evaluate_handle(
         """bytes => { const transfer = new DataTransfer();
             transfer.items.add(new File([new Uint8Array(bytes)], "five.png", {type: "image/png"}));
@@ -156,7 +159,7 @@ def test_the_plan_is_shown(page, url, data, make_index):
 )
 def test_mistakes_are_explained_without_asking(page, url, code, k, message):
     page.goto(url)
-    page.wait_for_function("document.getElementById('served').textContent.includes('600 codes')")
+    page.get_by_text("600 codes of 64 bits").wait_for()
     page.fill("#code", code)
     page.fill("#k", k)
     page.click("#search")
@@ -166,7 +169,7 @@ def test_mistakes_are_explained_without_asking(page, url, code, k, message):
 
 def test_an_error_of_the_service_is_shown(page, url):
     page.goto(url)
-    page.wait_for_function("document.getElementById('served').textContent.includes('600 codes')")
+    page.get_by_text("600 codes of 64 bits").wait_for()
     # The form itself would not let this pass.
     page.evaluate("document.getElementById('question').noValidate = true")
     page.fill("#code", "0" * 16)
