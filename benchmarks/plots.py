@@ -62,7 +62,7 @@ def systems_of(row: dict[str, Any]) -> dict[str, float]:
 def draw_questions(result: dict[str, Any], path: Path) -> None:
     """Draw latency against radius and against k, one pair of panels for each workload."""
     figures = result["figures"]
-    plot = _plot()
+    plot = new_plot()
     figure, axes = plot.subplots(len(figures), 2, figsize=(10, 3.8 * len(figures)), squeeze=False)
     n, n_bits = result["protocol"]["n"], result["protocol"]["n_bits"]
     for panels, (workload, rows) in zip(axes, figures.items(), strict=True):
@@ -77,14 +77,14 @@ def draw_questions(result: dict[str, Any], path: Path) -> None:
             panel.set_xlabel(kind)
             if kind == "k":
                 panel.set_xscale("log")
-    _save(figure, axes, path)
+    save_figure(figure, axes, path)
 
 
 def draw_sizes(results: list[dict[str, Any]], path: Path) -> None:
     """Draw latency against the number of codes, one panel for each workload and question."""
     results = sorted(results, key=lambda result: result["protocol"]["n"])
     workloads = sorted({name for result in results for name in result["figures"]})
-    plot = _plot()
+    plot = new_plot()
     figure, axes = plot.subplots(
         len(workloads), len(_OVER_N), figsize=(4 * len(_OVER_N), 3.6 * len(workloads)), squeeze=False
     )
@@ -99,12 +99,12 @@ def draw_sizes(results: list[dict[str, Any]], path: Path) -> None:
             panel.set_xscale("log")
             panel.set_title(f"{workload}, {question}")
             panel.set_xlabel("codes")
-    _save(figure, axes, path)
+    save_figure(figure, axes, path)
 
 
 def draw_planner(result: dict[str, Any], path: Path) -> None:
     """Draw time as planned over the better of probing and scanning, against radius and against k."""
-    plot = _plot()
+    plot = new_plot()
     figure, axes = plot.subplots(1, 2, figsize=(12, 4.5), squeeze=False)
     for panel, kind in zip(axes[0], ("radius", "k"), strict=True):
         for one in result["series"]:
@@ -121,7 +121,7 @@ def draw_planner(result: dict[str, Any], path: Path) -> None:
         panel.set_xlabel(kind)
         panel.set_ylabel("planned / better of probing and scanning")
     axes[0][1].set_xscale("log")
-    _save(figure, axes, path)
+    save_figure(figure, axes, path)
 
 
 def _lines(panel: Any, points: list[tuple[int, dict[str, float]]]) -> None:
@@ -134,18 +134,19 @@ def _lines(panel: Any, points: list[tuple[int, dict[str, float]]]) -> None:
     panel.grid(visible=True, which="major", alpha=0.3)
 
 
-def _plot() -> Any:
+def new_plot() -> Any:
+    """Return pyplot, set so that the same results give the same bytes."""
     import matplotlib
 
     matplotlib.use("agg")
-    # The same bytes for the same results.
     matplotlib.rcParams["svg.hashsalt"] = "hashnet"
     from matplotlib import pyplot
 
     return pyplot
 
 
-def _save(figure: Any, axes: Any, path: Path) -> None:
+def save_figure(figure: Any, axes: Any, path: Path) -> None:
+    """Write a figure with one legend for all its panels."""
     handles: dict[str, Any] = {}
     for panel in axes.flat:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
@@ -155,7 +156,7 @@ def _save(figure: Any, axes: Any, path: Path) -> None:
     )
     figure.set_layout_engine("constrained")
     figure.savefig(path, metadata={"Date": None})
-    _plot().close(figure)
+    new_plot().close(figure)
     print(f"drawn: {path}")
 
 

@@ -16,13 +16,27 @@ if TYPE_CHECKING:
     from .cluster import ensure_ray, ray_cluster
     from .encode import encode_with_ray
     from .gather import Answer
+    from .health import ReplicaHealth, ShardHealth
+    from .replicas import Watch
     from .sharded_index import ShardedIndex
 
-__all__ = ["Answer", "ShardedIndex", "encode_with_ray", "ensure_ray", "ray_cluster"]
+__all__ = [
+    "Answer",
+    "ReplicaHealth",
+    "ShardHealth",
+    "ShardedIndex",
+    "Watch",
+    "encode_with_ray",
+    "ensure_ray",
+    "ray_cluster",
+]
 
 _HOME = {
     "Answer": "gather",
+    "ReplicaHealth": "health",
+    "ShardHealth": "health",
     "ShardedIndex": "sharded_index",
+    "Watch": "replicas",
     "encode_with_ray": "encode",
     "ensure_ray": "cluster",
     "ray_cluster": "cluster",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hashnet.errors import IncompleteError
 from hashnet.results import PAD_DISTANCE, PAD_ID, Balls, Neighbors, merge_balls, merge_neighbors
+
+from .ranks import Ranks, from_ranks, sort_rows, to_ranks
 
 Result = TypeVar("Result", Neighbors, Balls, NDArray[np.int64])
 
@@ -34,6 +36,11 @@ class Answer(Generic[Result]):
 def gather_neighbors(parts: Sequence[Neighbors], *, n_queries: int, k: int) -> Neighbors:
     """Merge the k nearest of disjoint shards; without any shard every row is padding."""
     if parts:
+        ranks = [to_ranks(*part) for part in parts]
+        # Sorting one number a neighbour takes a fifth of the time of sorting (distance, id).
+        if all(part is not None and part.shape[1] >= k for part in ranks):
+            merged = np.sort(np.concatenate(cast("list[Ranks]", ranks), axis=1), axis=1)[:, :k]
+            return Neighbors(*from_ranks(merged))
         return merge_neighbors(parts, k)
     return Neighbors(
         np.full((n_queries, k), PAD_DISTANCE, dtype=np.int32), np.full((n_queries, k), PAD_ID, dtype=np.int64)
@@ -43,7 +50,18 @@ def gather_neighbors(parts: Sequence[Neighbors], *, n_queries: int, k: int) -> N
 def gather_balls(parts: Sequence[Balls], *, n_queries: int) -> Balls:
     """Merge the balls of disjoint shards; without any shard every ball is empty."""
     if parts:
-        return merge_balls(parts)
+        counts = [np.diff(part.offsets) for part in parts]
+        owners = np.concatenate([np.repeat(np.arange(n_queries), count) for count in counts])
+        rows = sort_rows(
+            owners,
+            np.concatenate([part.distances for part in parts]),
+            np.concatenate([part.ids for part in parts]),
+        )
+        if rows is None:
+            return merge_balls(parts)
+        offsets = np.zeros(n_queries + 1, dtype=np.int64)
+        np.cumsum(np.sum(counts, axis=0), out=offsets[1:])
+        return Balls(offsets, *rows)
     return Balls(
         np.zeros(n_queries + 1, dtype=np.int64), np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int64)
     )
@@ -62,3 +80,21 @@ def check_complete(missing: Mapping[int, str], *, partial: bool) -> None:
     if missing and not partial:
         reasons = ", ".join(dict.fromkeys(missing[shard] for shard in sorted(missing)))
         raise IncompleteError(sorted(missing), reasons)
+
+
+def join_neighbors(pieces: Sequence[Neighbors]) -> Neighbors:
+    """Return the answers to the pieces of a batch as one, in their order."""
+    if len(pieces) == 1:
+        return pieces[0]
+    return Neighbors(*(np.concatenate(arrays) for arrays in zip(*pieces, strict=True)))
+
+
+def join_balls(pieces: Sequence[Balls]) -> Balls:
+    """Return the answers to the pieces of a batch as one, in their order."""
+    if len(pieces) == 1:
+        return pieces[0]
+    counts = np.concatenate([np.diff(piece.offsets) for piece in pieces])
+    offsets = np.zeros(len(counts) + 1, dtype=np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    distances = np.concatenate([piece.distances for piece in pieces])
+    return Balls(offsets, distances, np.concatenate([piece.ids for piece in pieces]))

@@ -1,55 +1,60 @@
-"""An index over several Ray actors: it fans a question out and merges the answers by (distance, id)."""
+"""An index over replicas of shards on Ray: a question fans out, answers are merged by (distance, id)."""
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial as partial_of
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, overload
+from typing import Literal, Self, overload
 
 import numpy as np
 import ray
 from numpy.typing import NDArray
 
 from hashnet.codes import Codes, Ids, check_codes, check_ids, check_n_bits
-from hashnet.errors import FingerprintError, HashnetError
-from hashnet.index import open_index
+from hashnet.errors import FingerprintError
+from hashnet.index import Plan
 from hashnet.index.arguments import check_k, check_new_ids, check_radius
 from hashnet.results import Balls, Neighbors
 
+from .asking import INLINE_BYTES, Request, ask, ask_once
 from .cluster import ensure_ray
-from .gather import Answer, check_complete, gather_balls, gather_counts, gather_neighbors
-from .placement import check_shards, place_rows, place_segments
-from .shard_actor import ShardActor
-
-# Ray's own limit for arguments that it sends along with a call.
-INLINE_BYTES = 100 * 1024
+from .gather import Answer, gather_balls, gather_counts, gather_neighbors, join_balls, join_neighbors
+from .health import ShardHealth
+from .keeper import Keeper
+from .pace import HedgeAfter
+from .parts import describe
+from .placement import place_rows
+from .replicas import Watch
+from .settings import DEFAULT_WATCH, Settings, all_paths, check_shard, check_timeout
+from .sources import FileSource, MemorySource
+from .version import Version
+from .wire import Method, Question
 
 
 class ShardedIndex:
-    """Exact Hamming search over shards; every answer is byte-identical to that of one index.
+    """Exact Hamming search over replicas of shards; every answer is byte-identical to that of one index.
 
     ``open`` serves an index directory, ``from_codes`` codes in memory. Shards are read-only snapshots. A
-    shard that died or was too late makes a question fail with IncompleteError; with ``partial=True`` the
-    others answer, and the answer says which are missing.
+    question is asked of one replica of each shard; when that fails or is late, of another. A shard without
+    any answer makes the question fail with IncompleteError; with ``partial=True`` the others answer, and the
+    answer says which are missing. Methods may be called from any number of threads.
     """
 
-    def __init__(
-        self,
-        actors: list[Any],
-        sizes: list[int],
-        *,
-        n_bits: int,
-        fingerprint: str | None,
-        path: Path | None,
-        timeout_s: float | None,
-    ) -> None:
-        self._actors = actors
-        self._sizes = tuple(sizes)
-        self._timeout_s = timeout_s
+    def __init__(self, version: Version, settings: Settings, *, path: Path | None) -> None:
+        """Not for users: see ``open`` and ``from_codes``."""
+        self._lock = threading.Lock()
+        self._swapping = threading.Lock()
+        self._version = version
+        self._drained: list[Version] = []
+        self._path = path
+        self._settings = settings
         self._closed = False
-        self.n_bits = n_bits
-        self.fingerprint = fingerprint
-        self.path = path
+        self._keeper = Keeper(self._versions, self._retire, settings.watch)
 
     @classmethod
     def open(
@@ -57,37 +62,38 @@ class ShardedIndex:
         path: str | Path,
         *,
         shards: int = 2,
+        replicas: int = 1,
+        copies: Sequence[str | Path] = (),
         threads: int = 1,
         cpus_per_shard: float = 0.0,
+        preload: bool = False,
+        verify: bool | None = None,
         timeout_s: float | None = None,
+        hedge_after_s: HedgeAfter = "auto",
+        watch: Watch = DEFAULT_WATCH,
     ) -> Self:
-        """Serve the index directory at ``path`` with ``shards`` actors, each with whole segments.
+        """Serve the index directory at ``path`` as ``shards`` of whole segments, each ``replicas`` times.
 
-        Every node must see ``path``. An actor searches with ``threads`` threads; ``cpus_per_shard`` is what
-        Ray reserves for it, nothing by default, so that shards never starve other jobs of a small machine.
-        ``timeout_s`` bounds each question. Raises ValueError where there are fewer segments than shards.
+        Every node must see ``path``, or have a copy of it there. ``copies`` are directories that hold the
+        same index on other disks: the replicas of a shard take turns in which they open. Replicas of a shard
+        run on distinct nodes as long as there are nodes. One searches with ``threads`` threads;
+        ``cpus_per_shard`` is what Ray reserves for it, nothing by default, so that shards never starve other
+        jobs of a small machine. ``preload`` and ``verify`` are those of ``open_index``, for each replica:
+        preloaded ones are safe from what happens to the file after it was opened.
+
+        ``timeout_s`` bounds each question. With several replicas, a question that is late is asked of another
+        after ``hedge_after_s`` seconds, by default twice the 95th percentile of such questions; None: never.
+        ``watch`` tells how replicas are watched and started again.
+
+        Returns when every shard has a replica and each other one has opened or failed. Raises ValueError if
+        there are fewer segments than shards, DamagedError where no replica of a shard finds its bytes whole,
+        and IncompleteError where none starts.
         """
-        path = Path(path).absolute()
-        with open_index(path, verify=False) as index:
-            placed = place_segments(index.stats().segment_sizes, shards)
-            n_bits, fingerprint, n_codes = index.n_bits, index.fingerprint, len(index)
-        actors = _start(shards, threads=threads, cpus=cpus_per_shard)
-        refs = [actor.open.remote(str(path), part) for actor, part in zip(actors, placed, strict=True)]
-        sharded = cls(
-            actors,
-            _sizes_of(refs, actors),
-            n_bits=n_bits,
-            fingerprint=fingerprint,
-            path=path,
-            timeout_s=timeout_s,
-        )
-        if len(sharded) != n_codes:
-            sharded.close()
-            raise HashnetError(
-                f"{path} was changed while its shards were opened: they hold {len(sharded)} codes, "
-                f"{n_codes} were counted; open it again"
-            )
-        return sharded
+        paths = all_paths(path, copies)
+        settings = Settings(replicas, threads, cpus_per_shard, timeout_s, hedge_after_s, watch)
+        source = FileSource(paths, describe(paths[0], shards), preload=preload, verify=verify)
+        ensure_ray()
+        return cls(Version(source, settings).start_all(), settings, path=paths[0])
 
     @classmethod
     def from_codes(
@@ -98,37 +104,54 @@ class ShardedIndex:
         ids: Ids | None = None,
         fingerprint: str | None = None,
         shards: int = 2,
+        replicas: int = 1,
         threads: int = 1,
         cpus_per_shard: float = 0.0,
         timeout_s: float | None = None,
+        hedge_after_s: HedgeAfter = "auto",
+        watch: Watch = DEFAULT_WATCH,
     ) -> Self:
-        """Spread codes in memory over ``shards`` actors, by contiguous rows; ids default to row numbers."""
+        """Spread codes in memory over ``shards``, by contiguous rows; ids default to row numbers.
+
+        The codes stay in Ray's object store, from which replicas start again. The rest is as in ``open``.
+        """
         check_codes(codes, check_n_bits(n_bits))
         ids = np.arange(len(codes), dtype=np.int64) if ids is None else check_ids(ids, len(codes))
         # Each shard alone could not see an id that another holds too.
         check_new_ids(ids, [])
-        parts = place_rows(len(codes), shards)
-        actors = _start(shards, threads=threads, cpus=cpus_per_shard)
-        refs = [
-            actor.load.remote(codes[part], ids[part], n_bits)
-            for actor, part in zip(actors, parts, strict=True)
-        ]
-        return cls(
-            actors,
-            _sizes_of(refs, actors),
+        rows = place_rows(len(codes), shards)
+        settings = Settings(replicas, threads, cpus_per_shard, timeout_s, hedge_after_s, watch)
+        ensure_ray()
+        source = MemorySource(
             n_bits=n_bits,
             fingerprint=fingerprint,
-            path=None,
-            timeout_s=timeout_s,
+            parts=[(ray.put(codes[part]), ray.put(ids[part])) for part in rows],
+            n_codes=tuple(part.stop - part.start for part in rows),
         )
+        return cls(Version(source, settings).start_all(), settings, path=None)
+
+    @property
+    def path(self) -> Path | None:
+        """The directory that is served, None for codes in memory."""
+        return self._path
+
+    @property
+    def n_bits(self) -> int:
+        """Bits of a code."""
+        return self._version.source.n_bits
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Fingerprint of the code space, None where none was given."""
+        return self._version.source.fingerprint
 
     @property
     def shard_sizes(self) -> tuple[int, ...]:
         """Number of codes of each shard."""
-        return self._sizes
+        return self._version.source.n_codes
 
     def __len__(self) -> int:
-        return sum(self._sizes)
+        return self._version.n_codes
 
     @overload
     def search(
@@ -139,6 +162,7 @@ class ShardedIndex:
         pad: bool = False,
         fingerprint: str | None = None,
         partial: Literal[False] = False,
+        timeout_s: float | None = None,
     ) -> Neighbors: ...
     @overload
     def search(
@@ -149,6 +173,7 @@ class ShardedIndex:
         pad: bool = False,
         fingerprint: str | None = None,
         partial: Literal[True],
+        timeout_s: float | None = None,
     ) -> Answer[Neighbors]: ...
     def search(
         self,
@@ -158,16 +183,20 @@ class ShardedIndex:
         pad: bool = False,
         fingerprint: str | None = None,
         partial: bool = False,
+        timeout_s: float | None = None,
     ) -> Neighbors | Answer[Neighbors]:
         """Return the ``k`` nearest codes of each query, ties by smaller id, as ``Index.search`` does.
 
         With ``partial=True`` an Answer is returned; rows are padded where the remaining shards hold fewer
-        than k codes. Raises what ``Index.search`` raises, and IncompleteError where a shard is missing.
+        than k codes. ``timeout_s`` bounds this question in place of the index's own. Raises what
+        ``Index.search`` raises, and IncompleteError where a shard is missing.
         """
-        self._check_queries(queries, fingerprint)
-        k = check_k(k, len(self), pad=pad)
-        parts, missing = self._ask("search", queries, k, partial=partial)
-        result = gather_neighbors(parts, n_queries=len(queries), k=k)
+        with self._serving() as version:
+            _check_queries(queries, fingerprint, version)
+            k = check_k(k, version.n_codes, pad=pad)
+            request = self._request("search", queries, k, partial, timeout_s)
+            pieces, missing = ask(version, request, partial_of(gather_neighbors, k=k))
+        result = join_neighbors(pieces)
         return Answer(result, missing) if partial else result
 
     @overload
@@ -178,22 +207,37 @@ class ShardedIndex:
         *,
         fingerprint: str | None = None,
         partial: Literal[False] = False,
+        timeout_s: float | None = None,
     ) -> Balls: ...
     @overload
     def search_radius(
-        self, queries: Codes, radius: int, *, fingerprint: str | None = None, partial: Literal[True]
+        self,
+        queries: Codes,
+        radius: int,
+        *,
+        fingerprint: str | None = None,
+        partial: Literal[True],
+        timeout_s: float | None = None,
     ) -> Answer[Balls]: ...
     def search_radius(
-        self, queries: Codes, radius: int, *, fingerprint: str | None = None, partial: bool = False
+        self,
+        queries: Codes,
+        radius: int,
+        *,
+        fingerprint: str | None = None,
+        partial: bool = False,
+        timeout_s: float | None = None,
     ) -> Balls | Answer[Balls]:
         """Return all codes within ``radius`` (inclusive) of each query, as ``Index.search_radius`` does.
 
-        ``partial`` as in ``search``.
+        ``partial`` and ``timeout_s`` as in ``search``.
         """
-        self._check_queries(queries, fingerprint)
-        radius = check_radius(radius, self.n_bits)
-        parts, missing = self._ask("search_radius", queries, radius, partial=partial)
-        result = gather_balls(parts, n_queries=len(queries))
+        with self._serving() as version:
+            _check_queries(queries, fingerprint, version)
+            radius = check_radius(radius, version.source.n_bits)
+            request = self._request("search_radius", queries, radius, partial, timeout_s)
+            pieces, missing = ask(version, request, gather_balls)
+        result = join_balls(pieces)
         return Answer(result, missing) if partial else result
 
     @overload
@@ -204,38 +248,150 @@ class ShardedIndex:
         *,
         fingerprint: str | None = None,
         partial: Literal[False] = False,
+        timeout_s: float | None = None,
     ) -> NDArray[np.int64]: ...
     @overload
     def count_radius(
-        self, queries: Codes, radius: int, *, fingerprint: str | None = None, partial: Literal[True]
+        self,
+        queries: Codes,
+        radius: int,
+        *,
+        fingerprint: str | None = None,
+        partial: Literal[True],
+        timeout_s: float | None = None,
     ) -> Answer[NDArray[np.int64]]: ...
     def count_radius(
-        self, queries: Codes, radius: int, *, fingerprint: str | None = None, partial: bool = False
+        self,
+        queries: Codes,
+        radius: int,
+        *,
+        fingerprint: str | None = None,
+        partial: bool = False,
+        timeout_s: float | None = None,
     ) -> NDArray[np.int64] | Answer[NDArray[np.int64]]:
         """Return how many codes lie within ``radius`` of each query, int64 ``(nq,)``, as one index does.
 
-        ``partial`` as in ``search``; the counts are then those of the shards that answered.
+        ``partial`` and ``timeout_s`` as in ``search``; the counts are then those of the shards that answered.
         """
-        self._check_queries(queries, fingerprint)
-        radius = check_radius(radius, self.n_bits)
-        parts, missing = self._ask("count_radius", queries, radius, partial=partial)
-        result = gather_counts(parts, n_queries=len(queries))
+        with self._serving() as version:
+            _check_queries(queries, fingerprint, version)
+            radius = check_radius(radius, version.source.n_bits)
+            request = self._request("count_radius", queries, radius, partial, timeout_s)
+            pieces, missing = ask(version, request, gather_counts)
+        result = np.concatenate(pieces)
         return Answer(result, missing) if partial else result
 
     def keys_of(self, ids: Ids) -> list[str | None]:
         """Return the source key of each id, None where it has none."""
         ids = np.asarray(ids, dtype=np.int64).ravel()
-        parts, _ = self._ask("keys_of", ids, partial=False)
+        with self._serving() as version:
+            shared = ray.put(ids) if ids.nbytes > INLINE_BYTES else ids
+            parts = ask_once(
+                version, lambda actor: actor.keys_of.remote(shared), timeout_s=self._settings.timeout_s
+            )
         return [next((key for key in keys if key is not None), None) for keys in zip(*parts, strict=True)]
 
+    def explain(self, query: Codes, *, k: int | None = None, radius: int | None = None) -> list[Plan]:
+        """Run one query, ``(n_bits / 8,)`` or ``(1, n_bits / 8)``, and tell each shard's plan and its cost.
+
+        Segments have the numbers that they have in the whole index. For k-NN a shard is asked for at most as
+        many as it holds.
+        """
+        if isinstance(query, np.ndarray) and query.ndim == 1:
+            query = query[None, :]
+        with self._serving() as version:
+            check_codes(query, version.source.n_bits, name="query")
+            if len(query) != 1:
+                raise ValueError(f"explain takes one query, got {len(query)}")
+            if (radius is None) == (k is None):
+                raise ValueError(f"explain needs either radius or k, got radius={radius} and k={k}")
+            if radius is not None:
+                radius = check_radius(radius, version.source.n_bits)
+            if k is not None:
+                k = check_k(k, version.n_codes, pad=False)
+            return ask_once(
+                version,
+                lambda actor: actor.explain.remote(query, k, radius),
+                timeout_s=self._settings.timeout_s,
+            )
+
+    def health(self) -> tuple[ShardHealth, ...]:
+        """Return the condition and latency of every replica, shard by shard; this asks nobody."""
+        with self._serving() as version:
+            return version.health()
+
+    def check(self) -> tuple[ShardHealth, ...]:
+        """Have every replica compare all its bytes with their checksums; return the health afterwards.
+
+        A replica whose bytes changed since it was opened is ended, and started again from the next copy. This
+        reads all files once; searches go on meanwhile.
+        """
+        with self._serving() as version:
+            version.check()
+            return version.health()
+
+    def add_replica(self, shard: int, *, node: str | None = None) -> int:
+        """Start one more replica of a shard, wait until it answers, and return its number.
+
+        ``node`` is the id of a Ray node; by default the one where it fits best. Raises what stopped it.
+        """
+        with self._serving() as version:
+            return self._add(version, shard, node)
+
+    def remove_replica(self, shard: int, number: int) -> None:
+        """End one replica of a shard after it has answered what it was asked; not the last that answers."""
+        with self._serving() as version, version.lock:
+            version.drain(check_shard(shard, version.n_shards), number)
+
+    def move_replica(self, shard: int, number: int, *, node: str | None = None) -> int:
+        """Start a replica on ``node`` in place of the one called ``number``; return the new one's number.
+
+        The old one answers until the new one does, and then what it was asked before it ends.
+        """
+        with self._serving() as version:
+            version.find(check_shard(shard, version.n_shards), number)
+            new = self._add(version, shard, node)
+            with version.lock:
+                version.drain(shard, number)
+            return new
+
+    def swap(self, path: str | Path, *, copies: Sequence[str | Path] = ()) -> None:
+        """Serve the index at ``path`` from now on: another version, or the same directory after it changed.
+
+        Its replicas are started beside those that serve, with the same settings. When all have opened or
+        failed, and every shard has one, new questions go to them; questions under way end where they began,
+        and then the old replicas end. No question sees both. If it raises, the old version goes on serving.
+        Raises what ``open`` raises, and ValueError where ``n_bits`` differ.
+        """
+        paths = all_paths(path, copies)
+        with self._swapping:
+            old = self._serving_now()
+            if not isinstance(old.source, FileSource):
+                raise ValueError("codes in memory cannot be swapped for files; open the directory instead")
+            source = replace(old.source, paths=paths, description=describe(paths[0], old.n_shards))
+            if source.n_bits != old.source.n_bits:
+                raise ValueError(
+                    f"an index of {old.source.n_bits} bits cannot be swapped for one of {source.n_bits}: "
+                    "questions under way would fail; open it beside this one"
+                )
+            new = Version(source, self._settings).start_all(held=old.bytes_held())
+            with self._lock:
+                if self._closed:
+                    new.close()
+                    raise ValueError("the sharded index was closed while it was swapped")
+                self._version, self._path = new, paths[0]
+                self._drained.append(old)
+
     def close(self) -> None:
-        """End the actors; calling it again does nothing."""
-        if self._closed:
-            return
-        self._closed = True
-        if ray.is_initialized():
-            for actor in self._actors:
-                ray.kill(actor)
+        """End the replicas; calling it again does nothing."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            versions = [self._version, *self._drained]
+        self._keeper.stop()
+        for version in versions:
+            version.close()
 
     def __enter__(self) -> Self:
         return self
@@ -247,65 +403,58 @@ class ShardedIndex:
 
     def __repr__(self) -> str:
         where = self.path or "memory"
-        return f"ShardedIndex({where}, n_bits={self.n_bits}, codes={len(self)}, shards={len(self._sizes)})"
+        return (
+            f"ShardedIndex({where}, n_bits={self.n_bits}, codes={len(self)}, shards={len(self.shard_sizes)})"
+        )
 
-    def _check_queries(self, queries: Codes, fingerprint: str | None) -> None:
-        check_codes(queries, self.n_bits, name="queries")
-        if fingerprint is not None and fingerprint != self.fingerprint:
-            raise FingerprintError(fingerprint, self.fingerprint or "none", what="queries")
+    @contextlib.contextmanager
+    def _serving(self) -> Iterator[Version]:
+        """Give the version that serves, and keep it from being drained within the block."""
+        with self._lock:
+            version = self._serving_now()
+            # Under this lock, so that a swap sees either no user or one who got the old version.
+            version.enter()
+        try:
+            yield version
+        finally:
+            version.leave()
 
-    def _ask(
-        self, method: str, argument: Any, *more: Any, partial: bool
-    ) -> tuple[list[Any], tuple[int, ...]]:
+    def _serving_now(self) -> Version:
         if self._closed:
             raise ValueError("the sharded index is closed; open it again")
-        # One copy in the object store serves every shard of a node; a few queries travel faster in the call.
-        shared = ray.put(argument) if argument.nbytes > INLINE_BYTES else argument
-        refs = [getattr(actor, method).remote(shared, *more) for actor in self._actors]
-        answers, missing = _collect(refs, timeout_s=self._timeout_s)
-        check_complete(missing, partial=partial)
-        return answers, tuple(sorted(missing))
+        return self._version
+
+    def _versions(self) -> list[Version]:
+        with self._lock:
+            return [] if self._closed else [self._version, *self._drained]
+
+    def _retire(self, version: Version) -> None:
+        with self._lock:
+            self._drained.remove(version)
+        version.close()
+
+    def _add(self, version: Version, shard: int, node: str | None) -> int:
+        replica = version.start(check_shard(shard, version.n_shards), node=node)
+        version.await_ready(replica)
+        error = version.error_of(replica)
+        if error is not None:
+            version.remove(replica)
+            raise error
+        return replica.number
+
+    def _request(
+        self, method: Method, queries: Codes, argument: int, partial: bool, timeout_s: float | None
+    ) -> Request:
+        return Request(
+            Question(method, queries, argument),
+            timeout_s=self._settings.timeout_s if timeout_s is None else check_timeout(timeout_s),
+            hedge_after_s=self._settings.hedge_after_s,
+            partial=partial,
+        )
 
 
-def _start(shards: int, *, threads: int, cpus: float) -> list[Any]:
-    check_shards(shards)
-    ensure_ray()
-    actor: Any = ShardActor
-    spread = actor.options(num_cpus=cpus, scheduling_strategy="SPREAD")
-    return [spread.remote(threads=threads) for _ in range(shards)]
-
-
-def _sizes_of(refs: list[Any], actors: list[Any]) -> list[int]:
-    """Return every shard's size, or end all actors and raise what stopped one of them."""
-    try:
-        answers, missing = _collect(refs, timeout_s=None)
-        check_complete(missing, partial=False)
-    except BaseException:
-        for actor in actors:
-            ray.kill(actor)
-        raise
-    return answers
-
-
-def _collect(refs: list[Any], *, timeout_s: float | None) -> tuple[list[Any], dict[int, str]]:
-    """Return the answers in shard order, and the reason of each shard that gave none.
-
-    What a shard raised itself (a damaged file, a wrong argument) is raised here as it was.
-    """
-    ready, _ = ray.wait(refs, num_returns=len(refs), timeout=timeout_s)
-    in_time = set(ready)
-    answers: list[Any] = []
-    missing: dict[int, str] = {}
-    for shard, ref in enumerate(refs):
-        if ref not in in_time:
-            missing[shard] = f"no answer within {timeout_s} s"
-            ray.cancel(ref)
-            continue
-        try:
-            answers.append(ray.get(ref))
-        except ray.exceptions.RayTaskError as error:
-            cause = getattr(error, "cause", None)
-            raise (cause if isinstance(cause, Exception) else error) from None
-        except ray.exceptions.RayError as error:
-            missing[shard] = f"its process is gone: {type(error).__name__}"
-    return answers, missing
+def _check_queries(queries: Codes, fingerprint: str | None, version: Version) -> None:
+    check_codes(queries, version.source.n_bits, name="queries")
+    wanted = version.source.fingerprint
+    if fingerprint is not None and fingerprint != wanted:
+        raise FingerprintError(fingerprint, wanted or "none", what="queries")

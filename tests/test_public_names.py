@@ -18,7 +18,9 @@ PUBLIC = {
         check_pixels decode_image load_digits load_image one_hot open_folder open_images open_list read_batch
         split
         """,
-    "hashnet.distributed": "Answer ShardedIndex encode_with_ray ensure_ray ray_cluster",
+    "hashnet.distributed": """
+        Answer ReplicaHealth ShardHealth ShardedIndex Watch encode_with_ray ensure_ray ray_cluster
+        """,
     "hashnet.encoding": """
         CodeShard CodeStore EncodedRows Encoder RejectedRow add_to_index build_index encode_to_store
         """,
@@ -58,7 +60,8 @@ INDEX_METHODS = """
     refresh search search_radius stats
     """
 SHARDED_METHODS = """
-    close count_radius from_codes keys_of open search search_radius shard_sizes
+    add_replica check close count_radius explain fingerprint from_codes health keys_of move_replica n_bits
+    open path remove_replica search search_radius shard_sizes swap
     """
 
 

@@ -2,10 +2,18 @@
 
 import numpy as np
 import pytest
-from hashnet.distributed.gather import Answer, check_complete, gather_balls, gather_counts, gather_neighbors
+from hashnet.distributed.gather import (
+    Answer,
+    check_complete,
+    gather_balls,
+    gather_counts,
+    gather_neighbors,
+    join_balls,
+    join_neighbors,
+)
 
 from hashnet.errors import IncompleteError
-from hashnet.results import Balls, Neighbors
+from hashnet.results import Balls, Neighbors, merge_balls, merge_neighbors
 
 
 def neighbors(distances, ids):
@@ -60,3 +68,34 @@ def test_a_partial_answer_is_marked():
 
 def test_an_answer_of_all_shards_is_complete():
     assert Answer(neighbors([[0]], [[0]])).complete
+
+
+@pytest.mark.parametrize("offset", [0, 2**50], ids=["ranked", "ids of 51 bits"])
+@pytest.mark.parametrize("n_parts", [1, 2, 3])
+def test_merging_equals_that_of_results(offset, n_parts):
+    rng = np.random.default_rng(n_parts)
+    ids = rng.permutation(400)[: 30 * 4 * n_parts].astype(np.int64) + offset
+    parts = []
+    for part in np.split(ids, n_parts):
+        distances = rng.integers(0, 5, (4, 30)).astype(np.int32)
+        of = part.reshape(4, 30)
+        order = np.lexsort((of, distances), axis=1)
+        parts.append(Neighbors(np.take_along_axis(distances, order, 1), np.take_along_axis(of, order, 1)))
+    got, wanted = gather_neighbors(parts, n_queries=4, k=30), merge_neighbors(parts, 30)
+    for mine, other in zip(got, wanted, strict=True):
+        assert mine.dtype == other.dtype
+        np.testing.assert_array_equal(mine, other)
+    offsets = np.arange(5) * 30
+    balls = [Balls(offsets, part.distances.ravel(), part.ids.ravel()) for part in parts]
+    for mine, other in zip(gather_balls(balls, n_queries=4), merge_balls(balls), strict=True):
+        assert mine.dtype == other.dtype
+        np.testing.assert_array_equal(mine, other)
+
+
+def test_pieces_of_a_batch_are_joined_in_order():
+    first = Balls(np.array([0, 1, 2]), np.array([2, 0], dtype=np.int32), np.array([4, 7]))
+    second = Balls(np.array([0, 2]), np.array([1, 2], dtype=np.int32), np.array([9, 3]))
+    joined = join_balls([first, second])
+    assert joined.offsets.tolist() == [0, 1, 2, 4]
+    assert joined.ball(2)[1].tolist() == [9, 3]
+    assert join_neighbors([neighbors([[1]], [[5]]), neighbors([[2]], [[6]])]).ids.tolist() == [[5], [6]]

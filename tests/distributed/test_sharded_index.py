@@ -1,5 +1,8 @@
 """Shards on Ray answer byte for byte what one index answers, or say that they cannot."""
 
+import os
+import signal
+
 import numpy as np
 import oracle
 import pytest
@@ -167,12 +170,11 @@ def test_a_closed_index_is_not_asked(directory, data):
 
 @pytest.fixture(scope="module")
 def wounded(directory):
-    """Shard 1 of three is killed from outside; the index finds out by asking."""
-    import ray
-    from hashnet.distributed import ShardedIndex
+    """The only replica of shard 1 of three is killed from outside; the index finds out by asking."""
+    from hashnet.distributed import ShardedIndex, Watch
 
-    with ShardedIndex.open(directory, shards=3) as sharded:
-        ray.kill(sharded._actors[1])
+    with ShardedIndex.open(directory, shards=3, watch=Watch(restart=False)) as sharded:
+        os.kill(sharded.health()[1].replicas[0].pid, signal.SIGKILL)
         yield sharded
 
 
