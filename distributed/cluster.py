@@ -9,35 +9,65 @@ from contextlib import contextmanager
 
 import ray
 
+from .addresses import AUTO, CONNECT_TIMEOUT_S, LOCAL, check_reachable, chosen_address, parse_address
 
-def ensure_ray(address: str | None = None, *, cpus: int | None = None) -> bool:
-    """Make sure that Ray runs; return whether this call started it.
 
-    An initialised Ray is used as it is. Else the cluster at ``address`` is joined ("auto": the one of this
-    machine; the environment variable RAY_ADDRESS counts too), or a local one with ``cpus`` CPUs is started,
-    without dashboard; it ends with the process, or earlier by ``ray.shutdown()``.
+def ensure_ray(
+    address: str | None = None, *, cpus: int | None = None, timeout_s: float = CONNECT_TIMEOUT_S
+) -> bool:
+    """Make sure that Ray runs; return whether this call started or joined it.
+
+    An initialised Ray is used as it is. Else ``address`` decides: "local" starts a cluster with ``cpus`` CPUs
+    (default: all) and without dashboard, which ends with the process, or earlier by ``ray.shutdown()``;
+    "auto" joins the cluster of this machine, HOST:PORT the one whose head node is there; None is what
+    the environment variable RAY_ADDRESS says, and "local" without it.
+
+    Raises ValueError for an address that is none of these, and ConnectionError where no cluster answers
+    within ``timeout_s`` or it refuses the token (see ``authentication``).
     """
     if ray.is_initialized():
         return False
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    address = address or os.environ.get("RAY_ADDRESS") or None
-    if address is not None:
-        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+    chosen = chosen_address(address)
+    if chosen == LOCAL:
+        ray.init(
+            address=LOCAL,
+            num_cpus=cpus,
+            include_dashboard=False,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+        )
         return True
-    ray.init(
-        address="local",
-        num_cpus=cpus,
-        include_dashboard=False,
-        logging_level=logging.ERROR,
-        log_to_driver=False,
-    )
+    # A TLS server does not answer a greeting in the clear.
+    if chosen != AUTO and os.environ.get("RAY_USE_TLS", "0") == "0":
+        check_reachable(parse_address(chosen), timeout_s=timeout_s)
+    try:
+        ray.init(address=chosen, logging_level=logging.ERROR, log_to_driver=False)
+    except ray.exceptions.AuthenticationError as error:
+        raise ConnectionError(
+            f"the Ray cluster at {chosen} refuses the token of this process; set RAY_AUTH_MODE=token and "
+            "RAY_AUTH_TOKEN to what the cluster was started with"
+        ) from error
+    except ConnectionError as error:
+        if chosen == AUTO:
+            raise ConnectionError(
+                "no Ray cluster runs on this machine, which --ray auto or RAY_ADDRESS asks for; start one "
+                "with `ray start --head`, give its HOST:PORT, or pass --ray local to start one for this "
+                "command"
+            ) from error
+        raise ConnectionError(
+            f"what answers at {chosen} is no Ray cluster that can be joined ({error}); give HOST:PORT of a "
+            "head node, and its token in RAY_AUTH_TOKEN with RAY_AUTH_MODE=token if it asks for one"
+        ) from error
     return True
 
 
 @contextmanager
-def ray_cluster(address: str | None = None, *, cpus: int | None = None) -> Iterator[None]:
-    """Have Ray within the block; if ``ensure_ray`` had to start it, shut it down behind."""
-    started = ensure_ray(address, cpus=cpus)
+def ray_cluster(
+    address: str | None = None, *, cpus: int | None = None, timeout_s: float = CONNECT_TIMEOUT_S
+) -> Iterator[None]:
+    """Have Ray within the block; if ``ensure_ray`` had to start or join it, leave it behind."""
+    started = ensure_ray(address, cpus=cpus, timeout_s=timeout_s)
     try:
         yield
     finally:

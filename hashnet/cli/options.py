@@ -52,6 +52,15 @@ MemoryOption = Annotated[
 ThreadsOption = Annotated[
     int | None, typer.Option("--threads", min=1, help="Threads of the engine; default: all cores.")
 ]
+RayOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="auto|local|HOST:PORT",
+        help="With workers: auto joins the Ray cluster of this machine, HOST:PORT the one with its head node "
+        "there, local starts one for this command. Default: RAY_ADDRESS if set, else local.",
+    ),
+]
 
 
 def examples(*lines: str) -> str:
