@@ -138,14 +138,10 @@ class ShardedBackend:
 
     def explain(self, code: Codes, question: Question) -> list[Plan]:
         """Return the plan of every shard."""
-        if not hasattr(self._index, "explain"):  # TEMPORARY
-            return []
         return list(self._index.explain(code, **_asked(question)))
 
     def health(self) -> list[ShardHealth]:
         """Return the state of every shard."""
-        if not hasattr(self._index, "health"):  # TEMPORARY
-            return [ShardHealth(i, 1) for i in range(len(self._index.shard_sizes))]
         return [
             ShardHealth(one.shard, one.alive, one.starting, one.dead, one.latency_ms)
             for one in self._index.health()

@@ -25,10 +25,6 @@ from .settings import ServiceSettings
 from .source import Source
 
 APP = "hashnet"
-# Health checks in a row without a live replica of some shard, after which Serve replaces the process; a new
-# one opens every shard anew.
-CHECKS_UNTIL_REPLACED = 3
-
 # Beside the requests that are worked on: those that are turned away, the pages, and the state.
 _MORE_REQUESTS = 64
 _ANSWER_S = 20.0
@@ -42,7 +38,6 @@ class SearchService:
         logging.getLogger("hashnet").parent = logging.getLogger("ray.serve")
         self._source = source
         self._settings = settings
-        self._without_shard = 0
 
     def __serve_build_asgi_app__(self) -> Any:
         """Open the index and make the app; Serve calls this once in every new process."""
@@ -55,14 +50,6 @@ class SearchService:
         """Take no more requests for work; those under way go on."""
         self._app.state.service.drain()
 
-    async def check_health(self) -> None:
-        """Raise where a shard had no live replica for several checks; Serve then starts the process anew."""
-        shards = await self._app.state.service.health()
-        dead = [one.shard for one in shards if not one.alive]
-        self._without_shard = self._without_shard + 1 if dead else 0
-        if self._without_shard >= CHECKS_UNTIL_REPLACED:
-            raise RuntimeError(f"shards {dead} have no live replica")
-
 
 def deploy(app: Any, *, max_ongoing: int, drain_s: float) -> Any:
     """Return the Serve application of an ingress class or builder of ASGI apps, reserving no CPU."""
@@ -74,7 +61,6 @@ def deploy(app: Any, *, max_ongoing: int, drain_s: float) -> Any:
         max_queued_requests=4 * max_ongoing,
         graceful_shutdown_timeout_s=drain_s,
         graceful_shutdown_wait_loop_s=0.1,
-        health_check_period_s=5.0,
         # A shard that reserves a core would leave other jobs of a small machine waiting for ever.
         ray_actor_options={"num_cpus": 0},
     )

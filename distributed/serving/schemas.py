@@ -74,7 +74,12 @@ class Neighbours(BaseModel):
     query: Annotated[str, Field(description="Code of the query, hex.")]
     ids: list[int]
     distances: list[int]
-    keys: list[str | None] | None
+    keys: Annotated[
+        list[str | None] | None,
+        Field(
+            description="Source keys; null where not asked for, or where a shard that has them is missing."
+        ),
+    ]
     codes: Annotated[list[str] | None, Field(description="Codes of the neighbours, hex.")]
 
 

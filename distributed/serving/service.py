@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from hashnet.codes import Codes, Ids
-from hashnet.errors import FingerprintError
+from hashnet.errors import FingerprintError, IncompleteError
 from hashnet.index import Index, Plan
 
 from . import wire
@@ -30,6 +30,8 @@ from .streaming import ball_line, end_line, failure_line, first_line, groups_wit
 from .versions import Version
 
 log = logging.getLogger("hashnet.serving")
+
+Returned = TypeVar("Returned")
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,8 @@ class Service:
                 rows = await self._rows_of(version, codes, rows_of(answer.result), asked.wishes)
                 plan = None
                 if asked.wishes.explain:
-                    plan = plan_json(await version.explain(codes, question))
+                    plans = await _unless_missing(version.explain(codes, question), asked.wishes)
+                    plan = None if plans is None else plan_json(plans)
         self.metrics.queries.labels(question.kind).inc(len(codes))
         self.metrics.neighbors.labels(question.kind).inc(sum(len(row.ids) for row in rows))
         if plan is None:
@@ -271,7 +274,7 @@ class Service:
         ids = np.concatenate([one for _, one in found])
         keys: list[str | None] | None = None
         if wishes.with_keys:
-            keys = await version.run(version.backend.keys_of, ids)
+            keys = await _unless_missing(version.run(version.backend.keys_of, ids), wishes)
         known: list[str] | None = None
         if wishes.with_codes:
             known = wire.hex_of(await version.run(version.codes_of, ids))
@@ -321,6 +324,16 @@ class Service:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.warning("work behind a request failed", exc_info=error)
+
+
+async def _unless_missing(work: Awaitable[Returned], wishes: Wishes) -> Returned | None:
+    """Return what ``work`` returns, None where a shard is missing and a partial answer was asked for."""
+    try:
+        return await work
+    except IncompleteError:
+        if wishes.partial:
+            return None
+        raise
 
 
 def _space(backend: Any) -> str:

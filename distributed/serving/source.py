@@ -40,7 +40,12 @@ class Source:
         from ..sharded_index import ShardedIndex
 
         return ShardedIndex.open(
-            path, shards=self.shards, threads=settings.threads, timeout_s=settings.timeout_s
+            path,
+            shards=self.shards,
+            replicas=self.replicas,
+            threads=settings.threads,
+            preload=self.preload,
+            timeout_s=settings.timeout_s,
         )
 
     def load_encoder(self) -> Any:

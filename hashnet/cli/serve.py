@@ -7,12 +7,13 @@ import functools
 import signal
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from hashnet.cli.options import IndexArgument, JsonOption
+from hashnet.cli.options import IndexArgument, JsonOption, RayOption
 
 
 def serve(
@@ -43,10 +44,11 @@ def serve(
             "--shards", min=0, help="Processes that share the index; 0 answers in this one, without Ray."
         ),
     ] = None,
+    replicas: Annotated[
+        int, typer.Option("--replicas", min=1, help="Processes for each shard; one may then fail.")
+    ] = 1,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of a shard.")] = 1,
-    preload: Annotated[
-        bool, typer.Option("--preload", help="With --shards 0: read the index into memory first.")
-    ] = False,
+    preload: Annotated[bool, typer.Option("--preload", help="Read the index into memory first.")] = False,
     max_body: Annotated[
         int, typer.Option("--max-body", metavar="MIB", min=1, help="Largest body of a request, in MiB.")
     ] = 16,
@@ -68,6 +70,7 @@ def serve(
     drain: Annotated[
         float, typer.Option("--drain", min=0.0, help="Seconds that open requests get in the end.")
     ] = 20.0,
+    ray: RayOption = None,
     json: JsonOption = False,
 ) -> None:
     """Answer searches over HTTP, with a page to try them on at /, until Ctrl-C or SIGTERM.
@@ -97,43 +100,49 @@ def serve(
         index.absolute(),
         None if model is None else model.absolute(),
         shards=default_shards(index) if shards is None else shards,
+        replicas=replicas,
         preload=preload,
     )
     check_source(source)
+    place = _Place(host, port, drain, ray)
     if source.shards:
-        _on_ray(source, settings, host, port, drain, json=json)
+        _on_ray(source, settings, place, json=json)
     else:
-        _here(source, settings, host, port, drain, json=json)
+        _here(source, settings, place, json=json)
 
 
-def _here(source: Any, settings: Any, host: str, port: int, drain: float, *, json: bool) -> None:
+@dataclass(frozen=True)
+class _Place:
+    host: str
+    port: int
+    drain_s: float
+    ray: str | None
+
+
+def _here(source: Any, settings: Any, place: _Place, *, json: bool) -> None:
     from hashnet.distributed.serving.app import create_app
     from hashnet.distributed.serving.local import bind, run
 
-    with bind(host, port) as server:
+    with bind(place.host, place.port) as server:
         reopen = functools.partial(source.open, settings)
         app = create_app(reopen(), settings, source.load_encoder(), reopen=reopen)
+        ready = functools.partial(_announce, source.index, json=json)
         with stop_signals():
-            run(
-                app,
-                server,
-                host=host,
-                drain_s=drain,
-                ready=lambda url: _announce(source.index, url, json=json),
-            )
+            run(app, server, host=place.host, drain_s=place.drain_s, ready=ready)
 
 
-def _on_ray(source: Any, settings: Any, host: str, port: int, drain: float, *, json: bool) -> None:
+def _on_ray(source: Any, settings: Any, place: _Place, *, json: bool) -> None:
     from hashnet.distributed.authentication import demand_token
     from hashnet.distributed.serving.local import bind
 
     # Serve would try a port that is taken for a long time.
-    with bind(host, port) as server:
+    with bind(place.host, place.port) as server:
         port = server.getsockname()[1]
-    demand_token()
+    demand_token(address=place.ray)
     from hashnet.distributed.serving.deployment import serving
 
-    with serving(source, settings, host=host, port=port, drain_s=drain) as url, stop_signals() as stop:
+    service = serving(source, settings, host=place.host, port=port, address=place.ray, drain_s=place.drain_s)
+    with service as url, stop_signals() as stop:
         _announce(source.index, url, json=json)
         # A plain wait would keep Python from running the handlers of signals.
         while not stop.wait(0.5):

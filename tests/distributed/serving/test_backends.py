@@ -6,6 +6,7 @@ from hashnet.distributed.gather import Answer
 from hashnet.distributed.serving.backends import Question, backend_of, rows_of, split_answer
 from serving_samples import N_BITS, N_CODES, hexed
 
+from hashnet.errors import IncompleteError
 from hashnet.results import PAD_DISTANCE, PAD_ID, Neighbors
 
 
@@ -50,18 +51,23 @@ class Partial:
         return Answer(self._index.search(queries, k, pad=True), missing=(1,))
 
     def keys_of(self, ids):
-        return self._index.keys_of(ids)
+        raise IncompleteError([1], "its process is gone")
+
+    def explain(self, query, *, k):
+        raise IncompleteError([1], "its process is gone")
 
     def close(self):
         pass
 
 
 def test_a_partial_answer_is_marked(serve, make_index, data):
-    client = serve(Partial(make_index()), explain_every=0)
-    asked = {"codes": hexed(data[2][:1]), "k": N_CODES + 10, "partial": True}
+    client = serve(Partial(make_index()))
+    asked = {"codes": hexed(data[2][:1]), "k": N_CODES + 10, "partial": True, "explain": True}
     answer = client.post("/search", json=asked).json()
     assert (answer["complete"], answer["missing"]) == (False, [1])
     assert len(answer["answers"][0]["ids"]) == N_CODES
+    # What only the missing shard could tell is left out.
+    assert (answer["answers"][0]["keys"], answer["plan"]) == (None, None)
 
 
 class Health:
