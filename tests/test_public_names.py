@@ -19,7 +19,8 @@ PUBLIC = {
         split
         """,
     "hashnet.distributed": """
-        Answer ReplicaHealth ShardHealth ShardedIndex Watch encode_with_ray ensure_ray ray_cluster
+        Answer ReplicaHealth ServiceSettings ShardHealth ShardedIndex Watch create_app encode_with_ray
+        ensure_ray ray_cluster
         """,
     "hashnet.encoding": """
         CodeShard CodeStore EncodedRows Encoder RejectedRow add_to_index build_index encode_to_store

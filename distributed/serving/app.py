@@ -110,9 +110,6 @@ def create_app(
 async def _http_error(request: Request, error: Exception) -> Response:
     """Answer what no route answers."""
     status = getattr(error, "status_code", 500)
-    if status == 404:
-        path = request.url.path.encode("ascii", "replace").decode("ascii")[:100]
-        return ApiError("not_found", f"there is no route {path}; /docs lists them").response()
     if status == 405:
         response = ApiError("method_not_allowed", f"{request.method[:20]} is not for this route").response()
         response.headers.update(getattr(error, "headers", None) or {})

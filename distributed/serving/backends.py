@@ -30,7 +30,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class ShardHealth:
+class ShardState:
     """Replicas of one shard by state, and how long the last answers took, None where nobody knows."""
 
     shard: int
@@ -66,7 +66,7 @@ class Backend(Protocol):
     def explain(self, code: Codes, question: Question) -> list[Plan]:
         """Run one query ``(1, n_bits / 8)`` and return its plan on every shard."""
 
-    def health(self) -> list[ShardHealth]:
+    def health(self) -> list[ShardState]:
         """Return the state of every shard."""
 
     def close(self) -> None:
@@ -102,9 +102,9 @@ class LocalBackend:
         """Return the one plan."""
         return [self._index.explain(code, **_asked(question))]
 
-    def health(self) -> list[ShardHealth]:
+    def health(self) -> list[ShardState]:
         """Return one live shard."""
-        return [ShardHealth(0, alive=1)]
+        return [ShardState(0, alive=1)]
 
     def close(self) -> None:
         """Close the index."""
@@ -140,10 +140,10 @@ class ShardedBackend:
         """Return the plan of every shard."""
         return list(self._index.explain(code, **_asked(question)))
 
-    def health(self) -> list[ShardHealth]:
+    def health(self) -> list[ShardState]:
         """Return the state of every shard."""
         return [
-            ShardHealth(one.shard, one.alive, one.starting, one.dead, one.latency_ms)
+            ShardState(one.shard, one.alive, one.starting, one.dead, one.latency_ms)
             for one in self._index.health()
         ]
 

@@ -101,6 +101,12 @@ def _host_of(url: str) -> str | None:
         return None
 
 
+def path_of(scope: Scope) -> str:
+    """Return the path of a request within the app, which may be mounted below a ``root_path``."""
+    path, root = str(scope["path"]), str(scope.get("root_path", "")).rstrip("/")
+    return path.removeprefix(root) if path.startswith(f"{root}/") else path
+
+
 class Gate:
     """The ASGI middleware around the app; whatever goes wrong inside ends as JSON with a stable code."""
 
@@ -119,9 +125,10 @@ class Gate:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
+        path = path_of(scope)
         answer = _Answer(send, self._settings.timeout_s)
         try:
-            await self._serve(scope, receive, answer)
+            await self._serve(path, scope, receive, answer)
         except ClientDisconnect:
             answer.status = _CLIENT_GONE
         except asyncio.CancelledError:
@@ -130,14 +137,18 @@ class Gate:
         except Exception as error:
             await self._fail(error, scope, receive, answer)
         finally:
-            route = scope["path"] if scope["path"] in POLICIES else "other"
+            route = path if path in POLICIES else "other"
             method = scope["method"] if scope["method"] in ("GET", "POST") else "other"
             self._metrics.requests.labels(route, method, str(answer.status)).inc()
             self._metrics.seconds.labels(route).observe(time.perf_counter() - began)
 
-    async def _serve(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
+    async def _serve(self, path: str, scope: Scope, receive: Receive, answer: _Answer) -> None:
         headers = Headers(scope=scope)
-        policy = POLICIES.get(scope["path"], OPEN)
+        policy = POLICIES.get(path)
+        if policy is None:
+            # Nothing gets past a policy by having none.
+            shown = path.encode("ascii", "replace").decode("ascii")[:100]
+            raise ApiError("not_found", f"there is no route {shown}; /docs lists them")
         if not self._settings.keys.guards("read"):
             check_origin(headers.get("host"), headers.get("origin"))
         if policy.scope is not None:

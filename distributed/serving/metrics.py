@@ -9,7 +9,7 @@ from prometheus_client.exposition import generate_latest
 
 from hashnet.index import Plan
 
-from .backends import ShardHealth
+from .backends import ShardState
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -86,7 +86,7 @@ class Metrics:
         for one in segments:
             self.plans.labels("scan" if one.scan else "probe").inc()
 
-    def text(self, health: Sequence[ShardHealth]) -> bytes:
+    def text(self, health: Sequence[ShardState]) -> bytes:
         """Return everything in Prometheus's text format, with the present state of shards."""
         self.replicas.clear()
         self.latency.clear()

@@ -17,7 +17,7 @@ from hashnet.errors import FingerprintError, IncompleteError
 from hashnet.index import Index, Plan
 
 from . import wire
-from .backends import Question, ShardHealth, backend_of, plan_json, rows_of
+from .backends import Question, ShardState, backend_of, plan_json, rows_of
 from .images import ImageEncoder, ImageQueue
 from .limits import check_answers, check_question
 from .metrics import Metrics
@@ -171,7 +171,7 @@ class Service:
         self.metrics.images.inc(len(codes))
         return codes
 
-    async def health(self) -> list[ShardHealth]:
+    async def health(self) -> list[ShardState]:
         """Return the state of every shard of the current version."""
         with self._current.used() as version:
             async with asyncio.timeout(self.settings.timeout_s):

@@ -51,6 +51,6 @@ def test_no_request_is_too_much(case):
 
 @pytest.mark.slow
 @schema.parametrize()
-@settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 def test_no_request_is_too_much_among_many(case):
     check(case)

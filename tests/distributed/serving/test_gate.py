@@ -271,6 +271,26 @@ def test_a_missing_shard_is_named(serve):
     assert "retry-after" in response.headers
 
 
+def test_a_service_below_a_prefix_is_guarded_alike(make_index, keys):
+    from hashnet.distributed.serving.app import create_app
+    from hashnet.distributed.serving.settings import ServiceSettings
+    from starlette.applications import Starlette
+    from starlette.routing import Mount
+    from starlette.testclient import TestClient
+
+    app = Starlette(routes=[Mount("/photos", create_app(make_index(), ServiceSettings(keys=keys)))])
+    client = TestClient(app)
+    assert refusal(client.post("/photos/search", json=ASKED)) == (401, "unauthorized")
+    assert client.post("/photos/search", json=ASKED, headers=bearer(READ_KEY)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/search/", "/search//", "/Search", "/search%2f", "/admin", "/admin/reload/"]
+)
+def test_paths_that_look_alike_are_no_way_in(serve, keys, path):
+    assert refusal(serve(keys=keys).post(path, json=ASKED)) == (404, "not_found")
+
+
 @pytest.mark.parametrize(
     ("method", "path", "wanted"),
     [("GET", "/nothing", (404, "not_found")), ("GET", "/search", (405, "method_not_allowed"))],

@@ -1,7 +1,7 @@
 """Prometheus reads what happened."""
 
 import pytest
-from hashnet.distributed.serving.backends import ShardHealth
+from hashnet.distributed.serving.backends import ShardState
 from hashnet.distributed.serving.metrics import Metrics
 from prometheus_client.parser import text_string_to_metric_families
 from serving_samples import N_CODES, Thumbnails, hexed, picture
@@ -80,7 +80,7 @@ def test_images_are_counted(serve):
 
 def test_the_state_of_shards_is_shown_as_it_is_now():
     metrics = Metrics()
-    first = [ShardHealth(0, alive=2, latency_ms=1.5), ShardHealth(1, alive=0, starting=1, dead=1)]
+    first = [ShardState(0, alive=2, latency_ms=1.5), ShardState(1, alive=0, starting=1, dead=1)]
     got = figures(metrics.text(first).decode())
     assert got["hashnet_shard_replicas", "shard=0", "state=alive"] == 2
     assert got["hashnet_shard_replicas", "shard=1", "state=dead"] == 1
