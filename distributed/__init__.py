@@ -1,4 +1,4 @@
-"""Scale out on Ray: encode with many workers, search and serve many shards. Installed as ``hashnet.distributed``.
+"""Scale out on Ray: encode, search, serve with many processes. Installed as ``hashnet.distributed``.
 
 Ray is loaded by the first use of a name that needs it, not by importing this package.
 """

@@ -14,6 +14,7 @@ from typing import Any
 import ray
 from ray import serve
 from ray.serve.config import HTTPOptions, ProxyLocation
+from ray.serve.exceptions import RayServeException
 from ray.serve.schema import LoggingConfig
 
 from hashnet.errors import HashnetError
@@ -21,6 +22,7 @@ from hashnet.errors import HashnetError
 from ..cluster import ray_cluster
 from .app import create_app
 from .local import url_of
+from .problems import last_line
 from .settings import ServiceSettings
 from .source import Source
 
@@ -111,8 +113,8 @@ def running(application: Any, *, host: str, port: int, path: str = "/healthz") -
         )
         try:
             handle = serve.run(application, name=APP, route_prefix="/", logging_config=quiet)
-        except RuntimeError as error:
-            raise HashnetError(f"the service did not come up: {error}") from error
+        except (RuntimeError, RayServeException) as error:
+            raise HashnetError(f"the service did not come up: {last_line(str(error))}") from error
         url = url_of(host, port)
         wait_for(url.rstrip("/") + path)
         yield url, handle

@@ -101,6 +101,11 @@ def error_of(error: Exception) -> ApiError:
     return ApiError(code, message)
 
 
+def last_line(text: str) -> str:
+    """Return the last line that says something: the error itself, of a traceback from another process."""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no reason was given")
+
+
 def documented(*codes: str) -> dict[int | str, dict[str, Any]]:
     """Return the entries of OpenAPI's responses for ``codes``, grouped by status."""
     by_status: dict[int | str, list[str]] = {}

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 from hashnet.distributed.serving.gate import POLICIES
-from hashnet.distributed.serving.problems import CODES, ApiError, error_of
+from hashnet.distributed.serving.problems import CODES, ApiError, error_of, last_line
 from serving_samples import ADMIN_KEY, READ_KEY, bearer, picture
 
 from hashnet.errors import DamagedError, HashnetError, IncompleteError
@@ -312,3 +312,14 @@ def test_every_error_has_a_code_that_is_documented():
     for error in (ApiError("timeout", "x"), error_of(ValueError("x")), error_of(TimeoutError())):
         assert error.code in CODES
         assert error.body()["code"] == error.code
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("Traceback:\n  File x\nValueError: too small\n\n", "ValueError: too small"),
+        ("", "no reason was given"),
+    ],
+)
+def test_the_error_is_taken_out_of_a_traceback(text, wanted):
+    assert last_line(text) == wanted

@@ -126,6 +126,26 @@ def test_without_a_model_images_are_refused(serve):
     assert client.get("/info").json()["encodes"] is False
 
 
+def test_a_real_model_finds_its_own_images(serve, tiny_model):
+    from hashnet.datasets import open_images
+    from hashnet.encoding import Encoder
+
+    encoder = Encoder.load(tiny_model)
+    digits = open_images("digits")
+    index = Index.in_memory(n_bits=encoder.n_bits, fingerprint=encoder.fingerprint)
+    encoded = encoder.encode_image_set(digits, range(20))
+    index.add(encoded.codes, keys=encoded.keys)
+    client = serve(index, encoder=encoder)
+    for i in (3, 11):
+        file = io.BytesIO()
+        digits.load(i).save(file, "PNG")
+        answer = client.post("/search", files={"image": file.getvalue()}, data={"k": "20"}).json()["answers"][
+            0
+        ]
+        assert answer["query"] == hexed(encoded.codes[i : i + 1])[0]
+        assert answer["distances"][answer["keys"].index(digits.key(i))] == 0
+
+
 def test_a_model_of_another_code_space_is_refused(serve):
     with pytest.raises(FingerprintError, match="queries of the model"):
         serve(encoder=Thumbnails("sha256:other"))
