@@ -6,7 +6,7 @@
 const SVG = "http://www.w3.org/2000/svg";
 const SHOWN = 200; // rows of the table; the rest is counted
 const CELL = 10; // pixels from one bit to the next
-const ROW_BITS = 64;
+const ROW_BITS = window.innerWidth < 700 ? 32 : 64;
 const at = (id) => document.getElementById(id);
 
 let info = null;
@@ -197,7 +197,7 @@ function bytes(hex) {
   return Uint8Array.from({ length: hex.length / 2 }, (_, i) => parseInt(hex.slice(2 * i, 2 * i + 2), 16));
 }
 
-// A code as squares, 64 a line and a gap behind each byte: one path for each kind of square, so that
+// A code as squares, 64 a line (32 on a narrow screen) and a gap behind each byte: one path for each kind of square, so that
 // hundreds of codes stay fast. Where it differs from `other` a square is marked.
 function bits(code, other, nBits) {
   const paths = { zero: "", one: "", differs: "", "differs-one": "" };
