@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
 
 from benchmarks.http_load import Series, load, request_bytes
 from benchmarks.provenance import keep, provenance
@@ -31,9 +33,6 @@ CLIENTS = (1, 8, 32)
 
 def empty_app() -> Any:
     """Return a FastAPI app that reads a body and answers a little JSON."""
-    from fastapi import FastAPI, Request
-    from fastapi.responses import JSONResponse
-
     app = FastAPI()
 
     @app.post("/search")
@@ -137,6 +136,8 @@ def measure(
             for name, (port, path) in names.items():
                 requests = [request_bytes(f"{HOST}:{port}", path, body) for body in asked]
                 series = load(HOST, port, requests, clients=clients, seconds=args.seconds)
+                if set(series.statuses) != {200}:
+                    raise RuntimeError(f"{name} answered {series.statuses}; only 200 can be compared")
                 rounds[name][clients].append(series.figures())
                 if name != "empty":
                     compared += len(series.kept)
@@ -152,9 +153,7 @@ def _median(figures: list[dict[str, Any]]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for name in figures[0]:
         values = [one[name] for one in figures]
-        if name == "other_statuses":
-            merged[name] = [one for one in values if one]
-        elif name == "answers":
+        if name == "answers":
             merged[name] = sum(values)
         else:
             merged[name] = round(float(np.median(values)), 3)

@@ -29,7 +29,6 @@ class Series:
         good = self.statuses.get(200, 0)
         return {
             "answers": good,
-            "other_statuses": {str(k): v for k, v in self.statuses.items() if k != 200},
             "per_s": round(good / self.wall_s, 1),
             **{f"p{q}_ms": round(float(np.percentile(ms, q)), 3) for q in (50, 95, 99)},
         }
