@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -45,6 +46,7 @@ class ShardActor:
         self, path: str, segments: list[int], signature: str, preload: bool, verify: bool | None
     ) -> Opened:
         """Open the given segments of the index at ``path``, if they are those of ``signature``."""
+        _take_full_share()
         # Names of segments are never used again: if listed before and after opening, they were opened.
         check_signature(Path(path), segments, signature)
         index = open_index(Path(path), segments=segments, preload=preload, verify=verify)
@@ -54,6 +56,7 @@ class ShardActor:
 
     def load(self, codes: Codes, ids: Ids, n_bits: int) -> Opened:
         """Keep the given codes in memory."""
+        _take_full_share()
         self._index = Index.in_memory(n_bits=n_bits)
         self._index.add(codes, ids=ids)
         return Opened(len(self._index), os.getpid())
@@ -96,3 +99,14 @@ class ShardActor:
         if self._index is None:
             raise RuntimeError("the shard has no part yet; call open or load first")
         return self._index
+
+
+def _take_full_share() -> None:
+    """Undo, where the system permits, the niceness of 15 at which Ray runs its workers.
+
+    It is meant for work in the background; somebody waits for these answers. Niceness is a matter of each
+    thread, and those to come inherit it.
+    """
+    for thread in Path("/proc/self/task").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, int(thread.name), 0)

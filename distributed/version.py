@@ -175,10 +175,16 @@ class Version:
         with self.lock:
             if replica.condition in GONE:
                 return
-            if isinstance(cause, ray.exceptions.ActorUnavailableError):
+            started = replica.condition is not Condition.STARTING
+            if started and isinstance(cause, ray.exceptions.ActorUnavailableError):
                 if replica.condition is Condition.ALIVE:
                     replica.condition = Condition.SUSPECT
                     replica.reason = "its node does not answer"
+                return
+            if replica.condition is Condition.DRAINING:
+                # It was to go anyway, and nobody is to take its place.
+                replica.condition = Condition.DEAD
+                self.remove(replica)
                 return
             damaged = isinstance(cause, DamagedError)
             replica.condition = Condition.DAMAGED if damaged else Condition.DEAD
