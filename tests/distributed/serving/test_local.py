@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from serving_samples import READ_KEY, bearer, hexed
+from serving_samples import N_CODES, READ_KEY, bearer, hexed
 
 from hashnet import Index
 
@@ -73,6 +73,22 @@ def test_it_answers_and_ends_well(start, data, number):
     assert answer["answers"][0]["distances"] == [0]
     process.send_signal(number)
     assert (process.wait(15), process.stderr.read()) == (0, "")
+
+
+def test_a_stream_that_has_begun_is_ended_before_the_process(start, data):
+    process, url = start()
+    asked = {"codes": hexed(data[2][:1]) * 1000, "radius": 64}
+    headers = {"accept": "application/x-ndjson"}
+    with httpx2.stream(
+        "POST", f"{url}search_radius", json=asked, headers=headers, trust_env=False
+    ) as response:
+        lines = response.iter_lines()
+        # Far more is to come than the buffers of a connection hold.
+        assert json.loads(next(lines))["counts"] == [N_CODES] * 1000
+        process.send_signal(signal.SIGTERM)
+        *_, last = lines
+    assert json.loads(last)["neighbors"] == 1000 * N_CODES
+    assert process.wait(15) == 0
 
 
 def test_keys_come_from_the_environment(start):
