@@ -1,4 +1,4 @@
-"""Scale out on Ray: encode with many workers, search many shards. Installed as ``hashnet.distributed``.
+"""Scale out on Ray: encode, search, serve with many processes. Installed as ``hashnet.distributed``.
 
 Ray is loaded by the first use of a name that needs it, not by importing this package.
 """
@@ -20,16 +20,20 @@ if TYPE_CHECKING:
     from .gather import Answer
     from .health import ReplicaHealth, ShardHealth
     from .replicas import Watch
+    from .serving.app import create_app
+    from .serving.settings import ServiceSettings
     from .sharded_index import ShardedIndex
     from .train import train_with_ray
 
 __all__ = [
     "Answer",
     "ReplicaHealth",
+    "ServiceSettings",
     "ShardHealth",
     "ShardedIndex",
     "Watch",
     "build_with_ray",
+    "create_app",
     "encode_with_ray",
     "ensure_ray",
     "ray_cluster",
@@ -40,10 +44,12 @@ __all__ = [
 _HOME = {
     "Answer": "gather",
     "ReplicaHealth": "health",
+    "ServiceSettings": "serving.settings",
     "ShardHealth": "health",
     "ShardedIndex": "sharded_index",
     "Watch": "replicas",
     "build_with_ray": "build",
+    "create_app": "serving.app",
     "encode_with_ray": "encode",
     "ensure_ray": "cluster",
     "ray_cluster": "cluster",

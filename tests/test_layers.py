@@ -168,6 +168,7 @@ def test_nothing_is_pickled_or_unpickled():
     [
         ("import hashnet", "torch ray faiss sklearn matplotlib rich typer pyarrow PIL"),
         ("import hashnet.distributed", "torch ray"),
+        ("import hashnet.distributed.serving.app", "torch ray faiss sklearn matplotlib"),
         ("import hashnet.datasets", "torch ray sklearn matplotlib"),
         ("import hashnet.evaluation", "torch ray faiss sklearn matplotlib"),
         ("import hashnet.index", "torch ray"),

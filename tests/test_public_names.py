@@ -19,8 +19,8 @@ PUBLIC = {
         open_list open_source read_batch split
         """,
     "hashnet.distributed": """
-        Answer ReplicaHealth ShardHealth ShardedIndex Watch build_with_ray encode_with_ray
-        ensure_ray ray_cluster search_to_file train_with_ray
+        Answer ReplicaHealth ServiceSettings ShardHealth ShardedIndex Watch build_with_ray create_app
+        encode_with_ray ensure_ray ray_cluster search_to_file train_with_ray
         """,
     "hashnet.encoding": """
         CodeShard CodeStore EncodedRows Encoder RejectedRow add_to_index build_index encode_to_store

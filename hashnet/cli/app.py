@@ -22,6 +22,7 @@ from hashnet.cli.info import info
 from hashnet.cli.options import examples
 from hashnet.cli.plan import plan
 from hashnet.cli.search import search
+from hashnet.cli.serve import serve
 from hashnet.cli.train import train
 
 app = typer.Typer(
@@ -95,6 +96,13 @@ app.command(
         "hashnet search big.hnx --queries million.npy --k 10 --output hits.parquet --workers 2",
     )
 )(guarded(search, resume="nothing was changed, and what --output has finished is kept; run it again"))
+app.command(
+    epilog=examples(
+        "hashnet serve photos.hnx --model model --port 8000",
+        "hashnet serve photos.hnx --shards 0   # in this process, without Ray",
+        "hashnet serve photos.hnx --host 0.0.0.0 --keys keys.txt",
+    )
+)(guarded(serve, resume="the service has ended"))
 app.command(epilog=examples("hashnet info photos.hnx", "hashnet info model --json"))(guarded(info))
 app.command(epilog=examples("hashnet check photos.hnx"))(guarded(check))
 app.command(epilog=examples("hashnet evaluate --model model --data photos/ --at 1000 --report page.html"))(
