@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -9,13 +10,22 @@ import numpy as np
 
 import hashnet
 from benchmarks.measuring import Fresh, engine_ns, median_ms, overhead_us, python_ns, rates
-from benchmarks.questions import Question
+from benchmarks.questions import Answer, Question
 from hashnet.codes import Codes
 
 BATCH = 1000
+# Hits of a batch: answers of more would measure how fast the system hands out memory.
+MOST_HITS = 2 * 10**7
 # Queries drawn for a run, so that each series has its own.
 DRAWN = 1 << 17
 SCANS = 9
+
+
+def batch_size(ask: Callable[[Codes], Answer], fresh: Fresh, most: int = BATCH) -> int:
+    """Return how many queries to ask at once: ``most``, or fewer where balls are large."""
+    tried = 8
+    hits = np.asarray(ask(fresh.take(tried)).ids).size / tried
+    return max(8, min(most, int(MOST_HITS / max(hits, 1))))
 
 
 def ask_index(index: hashnet.Index, question: Question, fresh: Fresh, n_queries: int) -> dict[str, Any]:
@@ -32,13 +42,15 @@ def ask_index(index: hashnet.Index, question: Question, fresh: Fresh, n_queries:
             ask(queries[at : at + 1])
 
     ways = (partial(ask, threads=1), partial(ask, threads=2), call_each)
-    one, two, calls = rates(ways, fresh, BATCH)
+    batch = batch_size(ask, fresh)
+    one, two, calls = rates(ways, fresh, batch)
     return {
         "engine ms": median_ms(inside),
         "engine 99th percentile ms": round(float(np.percentile(inside, 99)) / 1e6, 5),
         "Python ms": median_ms(called),
         "Python overhead us": round(overhead, 2),
         "scan of the index ms": median_ms(scans),
+        "batch": batch,
         "batch queries/s, 1 thread": round(one),
         "batch queries/s, 2 threads": round(two),
         "batch, 2 threads over 1": round(two / one, 2),

@@ -21,7 +21,7 @@ from typing import Any
 
 import hashnet
 from benchmarks import goals, on_disk
-from benchmarks.asking import BATCH, DRAWN, SCANS, ask_index, show, show_header
+from benchmarks.asking import BATCH, DRAWN, SCANS, ask_index, batch_size, show, show_header
 from benchmarks.measuring import (
     Fresh,
     MemoryWatch,
@@ -32,7 +32,7 @@ from benchmarks.measuring import (
     read_bandwidth,
 )
 from benchmarks.provenance import keep, provenance
-from benchmarks.questions import Question, different, questions
+from benchmarks.questions import Question, different, questions, scanned
 from benchmarks.systems import System, systems
 from benchmarks.workloads import SOURCES, Workload, make
 from hashnet import _core
@@ -42,7 +42,6 @@ SEED = 1
 # Above so many codes an index is built and opened on disk.
 MOST_IN_MEMORY = 2 * 10**8
 # Which radius and which k stand for a linear scan: it compares every code whatever they are.
-SCANNED = (Question("radius", 8), Question("k", 10))
 # Code-query pairs of a batch of scans.
 PAIRS = 2 * 10**9
 
@@ -132,7 +131,7 @@ def measure(
         row["over linear scan"] = round(row["linear scan ms"] / row["engine ms"], 2)
         figures[question.name] = row
         show(question.name, row)
-    for question in SCANNED:
+    for question in scanned(workload.n_bits):
         figures[f"scan {question.name}"] = row = ask_scan(flat, codes, question, fresh)
         show(f"scan {question.name}", row)
     del flat
@@ -181,7 +180,7 @@ def ask_scan(flat: _core.FlatCodes, codes: Codes, question: Question, fresh: Fre
         bandwidths.append(read_bandwidth(size, repeats=3))
         scans.append(python_ns(ask, fresh.take(SCANS), budget_s=2).min())
     best, bandwidth = min(scans), max(bandwidths)
-    n_batch = max(8, min(BATCH, PAIRS // len(codes)))
+    n_batch = batch_size(ask, fresh, max(8, min(BATCH, PAIRS // len(codes))))
     one, two = rates((partial(ask, threads=1), partial(ask, threads=2)), fresh, n_batch, budget_s=10)
     return {
         "bandwidth GB/s": round(bandwidth / 1e9, 2),
@@ -209,7 +208,7 @@ def ask_rival(
             line.append(f"{question.name} {ms:.4g}")
     print(f"  {system.name}, built in {system.build_s:.1f} s: ms {', '.join(line)}", flush=True)
     if system.name == "FAISS Flat":
-        for question in SCANNED:
+        for question in scanned(8 * fresh.take(1).shape[1]):
             ask = system.ask(question)
             if ask is not None:
                 _compare_batches(system, ask, figures[f"scan {question.name}"], fresh)

@@ -77,6 +77,11 @@ def questions(n: int, n_bits: int) -> list[Question]:
     return [Question("radius", radius) for radius in radii] + [Question("k", k) for k in _KS if k <= n]
 
 
+def scanned(n_bits: int) -> tuple[Question, Question]:
+    """Return the questions on which linear scans are compared."""
+    return Question("radius", min(8, n_bits // 8)), Question("k", 10)
+
+
 def scan_in_parts(
     asked: Sequence[Question], codes: Codes, queries: Codes, *, rows: int, threads: int = 2
 ) -> list[Answer]:

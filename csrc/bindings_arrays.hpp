@@ -47,6 +47,13 @@ py::array_t<T> as_array(std::vector<T>&& values) {
     return py::array_t<T>(size, data, guard);
 }
 
+template <class T>
+py::array_t<T> as_array(std::unique_ptr<T[]>&& values, std::size_t size) {
+    T* data = values.get();
+    py::capsule guard(values.release(), [](void* held) { delete[] static_cast<T*>(held); });
+    return py::array_t<T>(static_cast<py::ssize_t>(size), data, guard);
+}
+
 inline void require_threads(unsigned threads) {
     if (threads == 0) throw std::invalid_argument("threads must be at least 1, got 0");
 }

@@ -61,8 +61,9 @@ py::tuple balls(CodesView queries, unsigned radius, unsigned threads, const Sear
         const py::gil_scoped_release released;
         found = search.balls(queries, radius, threads, signals());
     }
-    return py::make_tuple(as_array(std::move(found.offsets)), as_array(std::move(found.distances)),
-                          as_array(std::move(found.ids)));
+    const std::size_t n = found.hits.size;
+    return py::make_tuple(as_array(std::move(found.offsets)), as_array(std::move(found.hits.distances), n),
+                          as_array(std::move(found.hits.ids), n));
 }
 
 py::array_t<std::int64_t> count(CodesView queries, unsigned radius, unsigned threads,

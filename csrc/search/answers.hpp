@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <mutex>
 #include <vector>
 
 #include "parallel.hpp"
@@ -22,6 +21,9 @@ inline std::size_t query_grain(std::size_t nq, unsigned threads) {
     return std::clamp<std::size_t>(nq / (std::size_t{threads} * 4), 1, kGroup);
 }
 
+/// Hits from which gathering them is shared by threads.
+inline constexpr std::size_t kLargeAnswer = std::size_t{1} << 18;
+
 /// What a group of queries needs: bounds and hits.
 struct GroupAnswers {
     std::array<Bound, kGroup> bounds;
@@ -29,7 +31,7 @@ struct GroupAnswers {
 
     /// Forgets the hits, and the memory of an unusually large answer.
     void release() {
-        constexpr std::size_t kKeep = std::size_t{1} << 16;
+        constexpr std::size_t kKeep = std::size_t{1} << 18;
         for (auto& one : hits) {
             one.clear();
             if (one.capacity() > kKeep) one.shrink_to_fit();
@@ -74,48 +76,58 @@ void answer_nearest(std::size_t nq, std::uint64_t k, unsigned n_bits, unsigned t
     parallel_pieces(nq, query_grain(nq, threads), threads, piece, poll);
 }
 
-/// As answer_nearest, for all hits within a radius.
+/// As answer_nearest, for all hits within a radius. Of every piece the hits are counted before there is
+/// memory for them, and of all pieces together: large answers are written twice, and those of one piece once.
 template <class MakeWorker>
 BallArrays answer_balls(std::size_t nq, unsigned radius, unsigned threads, const Poll& poll,
                         MakeWorker&& make_worker) {
-    struct Piece {
-        std::size_t first;
-        std::vector<std::size_t> counts;
-        std::vector<Hit> hits;
-    };
-    std::vector<Piece> pieces;
-    std::mutex pieces_mutex;
-    const auto answer = [&](std::size_t first, std::size_t last) {
-        Piece piece{first, {}, {}};
-        answer_groups(
-            first, last, make_worker(), [=](Bound& bound) { bound.start_radius(radius); },
-            [&](std::size_t, std::vector<Hit>& hits) {
-                sort_hits(hits);
-                piece.counts.push_back(hits.size());
-                piece.hits.insert(piece.hits.end(), hits.begin(), hits.end());
-            });
-        const std::lock_guard<std::mutex> hold(pieces_mutex);
-        pieces.push_back(std::move(piece));
-    };
-    parallel_pieces(nq, query_grain(nq, threads), threads, answer, poll);
-    std::sort(pieces.begin(), pieces.end(), [](const Piece& a, const Piece& b) { return a.first < b.first; });
+    const std::size_t grain = query_grain(nq, threads);
+    std::vector<HitArrays> pieces(nq == 0 ? 0 : (nq - 1) / grain + 1);
     BallArrays balls;
-    balls.offsets.reserve(nq + 1);
-    balls.offsets.push_back(0);
-    std::size_t total = 0;
-    for (const Piece& piece : pieces) total += piece.hits.size();
-    balls.distances.reserve(total);
-    balls.ids.reserve(total);
-    for (Piece& piece : pieces) {
-        for (const std::size_t count : piece.counts) {
-            balls.offsets.push_back(balls.offsets.back() + static_cast<std::int64_t>(count));
+    balls.offsets.assign(nq + 1, 0);
+    std::int64_t* counts = balls.offsets.data() + 1;
+    const auto answer = [&](std::size_t first, std::size_t last) {
+        const Pooled<GroupAnswers> borrowed;
+        GroupAnswers& answers = *borrowed;
+        const std::size_t n = last - first;
+        for (std::size_t i = 0; i < n; ++i) {
+            answers.hits[i].clear();
+            answers.bounds[i].start_radius(radius);
         }
-        for (const Hit& hit : piece.hits) {
-            balls.distances.push_back(static_cast<std::int32_t>(hit.distance));
-            balls.ids.push_back(hit.id);
+        make_worker()(first, n, answers);
+        std::size_t total = 0;
+        for (std::size_t i = 0; i < n; ++i) {
+            counts[first + i] = static_cast<std::int64_t>(answers.hits[i].size());
+            total += answers.hits[i].size();
         }
-        piece = {};
+        HitArrays piece(total);
+        std::size_t at = 0;
+        for (std::size_t i = 0; i < n; ++i) {
+            sort_hits(answers.hits[i]);
+            for (const Hit& hit : answers.hits[i]) {
+                piece.distances[at] = static_cast<std::int32_t>(hit.distance);
+                piece.ids[at++] = hit.id;
+            }
+        }
+        answers.release();
+        pieces[first / grain] = std::move(piece);
+    };
+    parallel_pieces(nq, grain, threads, answer, poll);
+    for (std::size_t q = 0; q < nq; ++q) balls.offsets[q + 1] += balls.offsets[q];
+    if (pieces.size() == 1) {
+        balls.hits = std::move(pieces[0]);
+        return balls;
     }
+    balls.hits = HitArrays(static_cast<std::size_t>(balls.offsets[nq]));
+    const auto gather = [&](std::size_t first, std::size_t last) {
+        for (std::size_t i = first; i < last; ++i) {
+            const auto at = balls.offsets[i * grain];
+            std::copy_n(pieces[i].distances.get(), pieces[i].size, balls.hits.distances.get() + at);
+            std::copy_n(pieces[i].ids.get(), pieces[i].size, balls.hits.ids.get() + at);
+            pieces[i] = {};
+        }
+    };
+    parallel_pieces(pieces.size(), 1, balls.hits.size < kLargeAnswer ? 1 : threads, gather, poll);
     return balls;
 }
 

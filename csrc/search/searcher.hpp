@@ -12,11 +12,20 @@
 
 namespace hashnet {
 
+/// Hits side by side; memory that is not written twice.
+struct HitArrays {
+    HitArrays() = default;
+    explicit HitArrays(std::size_t n) : size(n), distances(new std::int32_t[n]), ids(new std::int64_t[n]) {}
+
+    std::size_t size = 0;
+    std::unique_ptr<std::int32_t[]> distances;
+    std::unique_ptr<std::int64_t[]> ids;
+};
+
 /// Hamming balls as compressed sparse rows: query q owns [offsets[q], offsets[q + 1]).
 struct BallArrays {
     std::vector<std::int64_t> offsets;
-    std::vector<std::int32_t> distances;
-    std::vector<std::int64_t> ids;
+    HitArrays hits;
 };
 
 /// What one query did in one segment.

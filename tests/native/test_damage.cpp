@@ -30,7 +30,7 @@ std::vector<std::int64_t> search(const std::vector<std::uint8_t>& bytes, Verify 
     std::vector<std::int64_t> found;
     for (const unsigned radius : {0U, queries.n_bits / 16, queries.n_bits / 4}) {
         const BallArrays balls = searcher.balls(queries, radius, 1);
-        found.insert(found.end(), balls.ids.begin(), balls.ids.end());
+        found.insert(found.end(), balls.hits.ids.get(), balls.hits.ids.get() + balls.hits.size);
     }
     std::vector<std::int32_t> distances(queries.n * 10);
     std::vector<std::int64_t> ids(queries.n * 10);

@@ -49,8 +49,8 @@ void check_balls(const Case& one, const Search& search, unsigned radius, unsigne
         HASHNET_CHECK(n == within(expected, radius), about);
         bool equal = n <= expected.size();
         for (std::size_t i = 0; equal && i < n; ++i) {
-            equal = same(expected[i],
-                         {static_cast<std::uint32_t>(balls.distances[begin + i]), balls.ids[begin + i]});
+            equal = same(expected[i], {static_cast<std::uint32_t>(balls.hits.distances[begin + i]),
+                                       balls.hits.ids[begin + i]});
         }
         HASHNET_CHECK(equal, about);
     }
