@@ -80,3 +80,22 @@ def check_reachable(address: Address, *, timeout_s: float = CONNECT_TIMEOUT_S) -
             f"no Ray cluster answers at {address} ({reason}); start one there with `ray start --head "
             f"--port {address.port}`, correct the address, or pass --ray local to start one for this command"
         )
+
+
+def why_not_joined(chosen: str, error: BaseException) -> str:
+    """Return what to tell of an ``error`` of Ray that ended joining the cluster at ``chosen``."""
+    reasons = f"{error} {error.__cause__ or ''}"
+    if "InvalidAuthToken" in reasons or "uthentication" in reasons:
+        return (
+            f"the Ray cluster at {chosen} refuses the token of this process, or the lack of one; set "
+            "RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to what the cluster was started with"
+        )
+    if chosen == AUTO:
+        return (
+            "no Ray cluster runs on this machine, as --ray auto or RAY_ADDRESS has it; start one with "
+            "`ray start --head`, give its HOST:PORT, or pass --ray local to start one for this command"
+        )
+    return (
+        f"what answers at {chosen} is no Ray cluster that can be joined ({error}); give HOST:PORT of a "
+        "head node with the same version of Ray"
+    )

@@ -9,7 +9,15 @@ from contextlib import contextmanager
 
 import ray
 
-from .addresses import AUTO, CONNECT_TIMEOUT_S, LOCAL, check_reachable, chosen_address, parse_address
+from .addresses import (
+    AUTO,
+    CONNECT_TIMEOUT_S,
+    LOCAL,
+    check_reachable,
+    chosen_address,
+    parse_address,
+    why_not_joined,
+)
 
 
 def ensure_ray(
@@ -22,8 +30,8 @@ def ensure_ray(
     "auto" joins the cluster of this machine, HOST:PORT the one whose head node is there; None is what
     the environment variable RAY_ADDRESS says, and "local" without it.
 
-    Raises ValueError for an address that is none of these, and ConnectionError where no cluster answers
-    within ``timeout_s`` or it refuses the token (see ``authentication``).
+    Raises ValueError for an address that is none of these, and ConnectionError where nothing answers within
+    ``timeout_s``, or the cluster refuses the token (see ``authentication``), which Ray tries for 20 s.
     """
     if ray.is_initialized():
         return False
@@ -43,22 +51,8 @@ def ensure_ray(
         check_reachable(parse_address(chosen), timeout_s=timeout_s)
     try:
         ray.init(address=chosen, logging_level=logging.ERROR, log_to_driver=False)
-    except ray.exceptions.AuthenticationError as error:
-        raise ConnectionError(
-            f"the Ray cluster at {chosen} refuses the token of this process; set RAY_AUTH_MODE=token and "
-            "RAY_AUTH_TOKEN to what the cluster was started with"
-        ) from error
-    except ConnectionError as error:
-        if chosen == AUTO:
-            raise ConnectionError(
-                "no Ray cluster runs on this machine, which --ray auto or RAY_ADDRESS asks for; start one "
-                "with `ray start --head`, give its HOST:PORT, or pass --ray local to start one for this "
-                "command"
-            ) from error
-        raise ConnectionError(
-            f"what answers at {chosen} is no Ray cluster that can be joined ({error}); give HOST:PORT of a "
-            "head node, and its token in RAY_AUTH_TOKEN with RAY_AUTH_MODE=token if it asks for one"
-        ) from error
+    except (ConnectionError, ray.exceptions.AuthenticationError) as error:
+        raise ConnectionError(why_not_joined(chosen, error)) from error
     return True
 
 

@@ -5,7 +5,13 @@ import threading
 import time
 
 import pytest
-from hashnet.distributed.addresses import Address, check_reachable, chosen_address, parse_address
+from hashnet.distributed.addresses import (
+    Address,
+    check_reachable,
+    chosen_address,
+    parse_address,
+    why_not_joined,
+)
 
 
 @pytest.mark.parametrize(
@@ -113,3 +119,26 @@ def test_a_cluster_that_is_not_there_is_told_before_ray_tries(listener, monkeypa
     with pytest.raises(ConnectionError, match="no Ray cluster answers"), ray_cluster(f"127.0.0.1:{port}"):
         pass
     assert time.monotonic() - began < 5
+
+
+def caused(message, cause):
+    error = ConnectionError(message)
+    error.__cause__ = RuntimeError(cause)
+    return error
+
+
+@pytest.mark.parametrize(
+    ("chosen", "error", "told"),
+    [
+        # As Ray 2.58 words it where a token is missing or wrong.
+        (
+            "head:1",
+            caused("Failed to connect", "Unauthenticated: RPC error: InvalidAuthToken: ..."),
+            "RAY_AUTH_TOKEN to what",
+        ),
+        ("auto", ConnectionError("Could not find any running Ray instance."), "ray start --head"),
+        ("head:1", caused("Failed to connect", "UNIMPLEMENTED"), "is no Ray cluster that can be joined"),
+    ],
+)
+def test_a_cluster_that_cannot_be_joined_is_told_with_the_remedy(chosen, error, told):
+    assert told in why_not_joined(chosen, error)
