@@ -3,7 +3,7 @@
 python -m benchmarks.bench_serve
 """
 
-# No postponed annotations here: the empty app travels to Ray Serve by value, and FastAPI must find their names.
+# No postponed annotations: the empty app travels to Ray Serve by value, and FastAPI must find their names.
 import argparse
 import json
 import os
