@@ -3,8 +3,7 @@
 python -m benchmarks.bench_serve
 """
 
-from __future__ import annotations
-
+# No postponed annotations: the empty app travels to Ray Serve by value, and FastAPI must find their names.
 import argparse
 import json
 import os

@@ -78,6 +78,11 @@ class Metrics:
         self.codes = Gauge("hashnet_index_codes", "Codes in the index.", registry=registry)
         self.version = Gauge("hashnet_index_version", "Counts reloads, from 1.", registry=registry)
 
+    def serves(self, n_codes: int, version: int) -> None:
+        """Note which version answers from now on."""
+        self.codes.set(n_codes)
+        self.version.set(version)
+
     def planned(self, plans: Sequence[Plan]) -> None:
         """Count what one query cost, over all shards and segments."""
         segments = [segment for plan in plans for segment in plan.segments]

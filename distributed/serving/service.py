@@ -87,6 +87,7 @@ class Service:
         self._n_sampled = 0
         self._tasks: set[asyncio.Task[Any]] = set()
         self._current = self._version_of(searcher, 1)
+        self.metrics.serves(len(self._current.backend), self._current.number)
 
     @property
     def current(self) -> Version:
@@ -200,6 +201,7 @@ class Service:
                 await old.run(searcher.close)
                 raise
             self._current = new
+            self.metrics.serves(len(new.backend), new.number)
             self._keep(asyncio.create_task(old.retire()))
             return new
         finally:
@@ -231,8 +233,6 @@ class Service:
                 n_bits=backend.n_bits,
                 fingerprint=backend.fingerprint,
             )
-        self.metrics.codes.set(len(backend))
-        self.metrics.version.set(number)
         return Version(
             backend,
             number,

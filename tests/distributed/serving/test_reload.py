@@ -31,6 +31,7 @@ def test_what_was_added_is_seen_after_a_reload(serve, data, tmp_path):
         index.add(data[0][:5])
     assert client.get("/info", headers=AUTH).json()["n_codes"] == N_CODES
     assert reload(client).json() == {"version": 2, "n_codes": N_CODES + 5}
+    assert "hashnet_index_version 2.0" in client.get("/metrics", headers=AUTH).text
     assert client.get("/info", headers=AUTH).json()["n_codes"] == N_CODES + 5
 
 
@@ -60,6 +61,7 @@ def test_another_code_space_is_refused_and_the_old_index_goes_on(serve, make_ind
     assert (response.status_code, response.json()["code"]) == (409, "fingerprint_mismatch")
     asked = {"codes": hexed(data[2][:1]), "k": 1}
     assert client.post("/search", json=asked, headers=AUTH).json()["answers"][0]["distances"] == [0]
+    assert "hashnet_index_version 1.0" in client.get("/metrics", headers=AUTH).text
     with pytest.raises(ValueError, match="closed"):
         others[0].search(data[2], 1)
 
