@@ -45,6 +45,7 @@ from .train_plan import (
 MAX_FAILURES = 3
 _POLL_S = 0.2
 _STOP_TIMEOUT_S = 60.0
+_SAME_PRESS_S = 1.0
 
 
 def train_with_ray(
@@ -133,8 +134,7 @@ def _drive(
             thread.join(_POLL_S)
             merged.receive(ray.get(mailbox.take.remote()))
     except KeyboardInterrupt:
-        ray.get(mailbox.stop.remote())
-        thread.join(_STOP_TIMEOUT_S)
+        _await_stop(mailbox, thread)
         raise
     finally:
         merged.finish()
@@ -148,6 +148,19 @@ def _drive(
     if isinstance(outcome, BaseException):
         raise outcome
     raise HashnetError(f"the workers ended without a result ({outcome!r})")
+
+
+def _await_stop(mailbox: Any, thread: threading.Thread) -> None:
+    """Have the workers stop, and wait for them; a second Ctrl-C ends the waiting."""
+    began = time.monotonic()
+    mailbox.stop.remote()
+    while thread.is_alive() and time.monotonic() - began < _STOP_TIMEOUT_S:
+        try:
+            thread.join(_POLL_S)
+        except KeyboardInterrupt:
+            # Launchers pass on a Ctrl-C that the terminal has sent to their children already.
+            if time.monotonic() - began > _SAME_PRESS_S:
+                raise
 
 
 def _trainer(spec: TrainSpec, workers: tuple[int, int], mailbox: Any, *, max_failures: int) -> TorchTrainer:

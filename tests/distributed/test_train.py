@@ -198,7 +198,7 @@ def test_ctrl_c_ends_the_command_with_a_checkpoint_from_which_a_local_run_goes_o
                 break
         _, said = training.communicate(timeout=120)
     assert training.returncode == 130, said
-    assert "run the same command with --resume" in said.splitlines()[-1]
+    assert "run the same command with --resume" in said.splitlines()[-1], said
     tensors, values = load_tensors(tmp_path / "m" / "checkpoint" / "state.safetensors")
     assert 0 < values["iteration"] < 4000
     assert tensors["model.head.hash_layer.weight"].shape == (16, 512)
