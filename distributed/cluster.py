@@ -33,10 +33,10 @@ def ensure_ray(
     Raises ValueError for an address that is none of these, and ConnectionError where nothing answers within
     ``timeout_s``, or the cluster refuses the token (see ``authentication``), which Ray tries for 20 s.
     """
+    chosen = chosen_address(address)
     if ray.is_initialized():
         return False
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    chosen = chosen_address(address)
     if chosen == LOCAL:
         ray.init(
             address=LOCAL,
