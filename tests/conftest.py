@@ -9,6 +9,12 @@ from pathlib import Path
 
 import pytest
 from gang import Gang
+from hypothesis import settings
+
+# What lands must not depend on the examples of the day; everywhere else new ones are looked for.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 # Small operations on two threads wait for each other on a busy machine, ten times as long as they take.
