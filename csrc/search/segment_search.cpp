@@ -12,8 +12,10 @@ namespace {
 // What a forecast of the final radius costs.
 constexpr double kForecastNs = 4000;
 
-// So much of a scan is spent on probing before it is asked whether a scan is better from the start.
+// So much of a scan is spent on probing before it is asked whether a scan is better from the start; where
+// many rows are wanted, nothing is.
 constexpr double kAtOnceShare = 0.1;
+constexpr std::uint64_t kManyRows = 64;
 
 // Steps of a k-NN search are taken together as long as they are expected to cost no more than this, or this
 // share of what was spent: a round ends with waiting for its last buckets, and the bound may make its last
@@ -203,7 +205,8 @@ void SegmentSearch::next_nearest_round(Query& query) {
     for (const int radius : plan.radii) complete += static_cast<unsigned>(radius + 1);
     const unsigned bound = query.bound->value();
     plan.scan_ns = planner_->scan_ns(bound, query.bound->k());
-    if (!query.asked_at_once && plan.probing_ns > kAtOnceShare * plan.scan_ns) {
+    const bool ask = query.bound->k() >= kManyRows || plan.probing_ns > kAtOnceShare * plan.scan_ns;
+    if (!query.asked_at_once && ask) {
         query.asked_at_once = true;
         bool scan = planner_->scan_is_cheaper_at_once(query);
         if (scan && plan.scan_ns > kLookAheadNs && query.facets[0].level < 1) {
