@@ -3,6 +3,7 @@
 #include <pybind11/stl.h>
 
 #include "bindings_index.hpp"
+#include "bindings_merging.hpp"
 #include "bindings_ranking.hpp"
 #include "kernels/dispatch.hpp"
 
@@ -16,5 +17,6 @@ PYBIND11_MODULE(_core, m) {
     m.def("available_simd", &hashnet::available_simd, "Instruction sets this machine can run, best first.");
     bind_segments(m);
     bind_search(m);
+    bind_merging(m);
     bind_ranking(m);
 }

@@ -3,8 +3,10 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -37,10 +39,29 @@ hashnet::Poll signals() {
     };
 }
 
+using Within = std::optional<py::array_t<std::int32_t, py::array::c_style>>;
+
+const std::int32_t* checked(const Within& within, CodesView queries) {
+    if (!within) return nullptr;
+    const std::int32_t* first = within->data();
+    if (within->ndim() != 1 || static_cast<std::size_t>(within->shape(0)) != queries.n) {
+        throw std::invalid_argument("within must have shape (number of queries,)");
+    }
+    const auto in_range = [&](std::int32_t d) {
+        return d >= 0 && static_cast<unsigned>(d) <= queries.n_bits;
+    };
+    if (!std::all_of(first, first + queries.n, in_range)) {
+        throw std::invalid_argument("within must be from 0 to n_bits");
+    }
+    return first;
+}
+
 template <class Search>
-py::tuple nearest(CodesView queries, std::uint64_t k, unsigned threads, const Search& search) {
+py::tuple nearest(CodesView queries, std::uint64_t k, unsigned threads, const Within& within,
+                  const Search& search) {
     if (k == 0 || k > 0x7FFFFFFF) throw std::invalid_argument("k must be from 1 to 2^31 - 1");
     require_threads(threads);
+    const std::int32_t* to_look_within = checked(within, queries);
     const auto nq = static_cast<py::ssize_t>(queries.n);
     py::array_t<std::int32_t> distances({nq, static_cast<py::ssize_t>(k)});
     py::array_t<std::int64_t> ids({nq, static_cast<py::ssize_t>(k)});
@@ -48,7 +69,7 @@ py::tuple nearest(CodesView queries, std::uint64_t k, unsigned threads, const Se
     std::int64_t* to_ids = ids.mutable_data();
     {
         const py::gil_scoped_release released;
-        search.nearest(queries, k, threads, to_distances, to_ids, signals());
+        search.nearest(queries, k, to_look_within, threads, to_distances, to_ids, signals());
     }
     return py::make_tuple(std::move(distances), std::move(ids));
 }
@@ -138,10 +159,10 @@ void bind_search(py::module_& m) {
         .def_property_readonly("n_rows", &Searcher::n_rows)
         .def(
             "search",
-            [](const Searcher& self, const Codes& queries, std::uint64_t k, unsigned threads) {
-                return nearest(view(queries), k, threads, self);
-            },
-            py::arg("queries").noconvert(), py::arg("k"), py::arg("threads"))
+            [](const Searcher& self, const Codes& queries, std::uint64_t k, unsigned threads,
+               const Within& within) { return nearest(view(queries), k, threads, within, self); },
+            py::arg("queries").noconvert(), py::arg("k"), py::arg("threads"),
+            py::arg("within").noconvert() = py::none())
         .def(
             "search_radius",
             [](const Searcher& self, const Codes& queries, unsigned radius, unsigned threads) {
@@ -165,10 +186,12 @@ void bind_search(py::module_& m) {
         .def_property_readonly("n_bits", &FlatCodes::n_bits)
         .def(
             "search",
-            [](const FlatCodes& self, const Codes& queries, std::uint64_t k, unsigned threads) {
-                return nearest(view(queries, self.n_bits()), k, threads, self);
+            [](const FlatCodes& self, const Codes& queries, std::uint64_t k, unsigned threads,
+               const Within& within) {
+                return nearest(view(queries, self.n_bits()), k, threads, within, self);
             },
-            py::arg("queries").noconvert(), py::arg("k"), py::arg("threads"))
+            py::arg("queries").noconvert(), py::arg("k"), py::arg("threads"),
+            py::arg("within").noconvert() = py::none())
         .def(
             "search_radius",
             [](const FlatCodes& self, const Codes& queries, unsigned radius, unsigned threads) {
@@ -180,7 +203,7 @@ void bind_search(py::module_& m) {
         "scan_search",
         [](const Codes& codes, const Codes& queries, std::uint64_t k, unsigned threads) {
             const CodesView database = view(codes);
-            return nearest(view(queries, database.n_bits), k, threads, FlatCodes(database));
+            return nearest(view(queries, database.n_bits), k, threads, {}, FlatCodes(database));
         },
         py::arg("codes").noconvert(), py::arg("queries").noconvert(), py::arg("k"), py::arg("threads"),
         "Linear scan for the k nearest rows of codes.");

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
 import ray
+from numpy.typing import NDArray
 
 from hashnet.errors import DamagedError
+from hashnet.results import Neighbors
 
-from .cutting import cut, piece_rows
+from .cutting import cut, piece_rows, worth_leading
 from .fanout import Fanout
 from .gather import check_complete
 from .pace import HedgeAfter, hedge_delay
 from .replicas import Condition, Replica
 from .version import Version, cause_of, reason_of
-from .wire import Question, pack_question, unpack_answer
-
-# Ray's own limit for arguments that it sends along with a call.
-INLINE_BYTES = 100 * 1024
-# Of a neighbour, as it travels.
-RANK_BYTES = 8
+from .wire import INLINE_BYTES, RANK_BYTES, Question, Reply, pack_question, unpack_reply
 
 Send = Callable[[Any, int], Any]
 Receive = Callable[[int, int, Any], None]
@@ -53,13 +52,18 @@ def ask(version: Version, request: Request, merge: Merge[Result]) -> tuple[list[
 
     A piece is merged while others are searched. Raises IncompleteError unless partial answers are wanted.
     """
-    method, queries, argument = request.question
+    method, queries, argument, _ = request.question
     paces = version.paces
     lanes = version.lanes()
+    seconds = paces.seconds_a_query(method, argument)
+    # The k-th distance of one shard bounds what the others look for; shards lead pieces in turn. Partial
+    # answers may come to lack the leader's rows, and those that it ruled out would be missing too.
+    may_lead = method == "search" and version.n_shards > 1 and not request.partial
+    led = may_lead and worth_leading(len(queries), seconds_a_query=seconds, lanes=lanes * version.n_shards)
     rows = piece_rows(
         len(queries),
-        seconds_a_query=paces.seconds_a_query(method, argument),
-        lanes=lanes,
+        seconds_a_query=seconds,
+        lanes=lanes * version.n_shards if led else lanes,
         answer_bytes=argument * RANK_BYTES if method == "search" else 0,
     )
     pieces = cut(len(queries), rows)
@@ -70,27 +74,35 @@ def ask(version: Version, request: Request, merge: Merge[Result]) -> tuple[list[
         version.n_shards,
         version.replicas,
         # One piece that is searched and one that waits for it, on each replica.
-        window=2 * lanes,
+        window=2 * lanes * (version.n_shards if led else 1),
+        led=led,
         hedge_s=hedge_delay(request.hedge_after_s, pace),
         deadline=None if request.timeout_s is None else time.monotonic() + request.timeout_s,
         timeout_s=request.timeout_s,
     )
     parts: list[dict[int, Any]] = [{} for _ in pieces]
     merged: dict[int, Result] = {}
-    packed: dict[int, Any] = {}
+    bounds: dict[int, NDArray[np.int32]] = {}
+    packed: dict[tuple[int, bool], Any] = {}
 
     def send(actor: Any, piece: int) -> Any:
-        if piece not in packed:
-            data = pack_question(Question(method, queries[pieces[piece]], argument))
+        key = piece, piece in bounds
+        if key not in packed:
+            data = pack_question(Question(method, queries[pieces[piece]], argument, bounds.get(piece)))
             # One copy in the object store serves every shard of a node; a few queries travel with the call.
-            packed[piece] = ray.put(data) if len(data) > INLINE_BYTES else data
-        return actor.ask.remote(packed[piece])
+            packed[key] = ray.put(data) if len(data) > INLINE_BYTES else data
+        return actor.ask.remote(packed[key])
 
-    def receive(piece: int, shard: int, answer: bytes) -> None:
-        parts[piece][shard] = unpack_answer(answer)
+    def receive(piece: int, shard: int, answer: bytes | Reply) -> None:
+        seconds, part = unpack_reply(answer)
+        paces.note_search(method, argument, sizes[piece], seconds)
+        parts[piece][shard] = part
+        if led and isinstance(part, Neighbors) and len(parts[piece]) == 1:
+            bounds[piece] = np.minimum(part.distances[:, -1], version.source.n_bits)
         if not fanout.whole(piece):
             return
-        packed.pop(piece, None)
+        packed.pop((piece, False), None)
+        packed.pop((piece, True), None)
         # Of a partial answer all pieces have to lack the same shards, which the end tells.
         if not request.partial:
             merged[piece] = _merged(merge, parts[piece], sizes[piece], ())
@@ -176,13 +188,14 @@ def converse(
             if not pending:
                 time.sleep(0.0 if timeout is None else timeout)
                 continue
-            for ref in ray.wait(list(pending), num_returns=1, timeout=timeout)[0]:
+            # Of one piece all answers are needed; of several, the first makes room for another.
+            enough = len(pending) if fanout.single else 1
+            ready, _ = ray.wait(list(pending), num_returns=enough, timeout=timeout)
+            for ref, answer in zip(ready, _outcomes(ready), strict=True):
                 piece, replica, sent = pending.pop(ref)
                 seconds = time.monotonic() - sent
-                try:
-                    answer = ray.get(ref)
-                except Exception as error:
-                    _take_out(version, fanout, piece, replica, error)
+                if isinstance(answer, Exception):
+                    _take_out(version, fanout, piece, replica, answer)
                     continue
                 if replica.condition is Condition.DAMAGED:
                     # It was found out meanwhile: this answer may come from damaged bytes.
@@ -198,6 +211,20 @@ def converse(
     finally:
         if pending:
             version.abandon({ref: replica for ref, (_, replica, _) in pending.items()})
+
+
+def _outcomes(ready: list[Any]) -> list[Any]:
+    """Return the answers, or the exceptions in their place."""
+    # One call for all takes less than one for each.
+    with contextlib.suppress(Exception):
+        return ray.get(ready)
+    outcomes: list[Any] = []
+    for ref in ready:
+        try:
+            outcomes.append(ray.get(ref))
+        except Exception as error:
+            outcomes.append(error)
+    return outcomes
 
 
 def _take_out(version: Version, fanout: Fanout, piece: int, replica: Replica, error: Exception) -> None:

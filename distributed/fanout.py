@@ -44,7 +44,8 @@ class _Task:
 class Fanout:
     """The course of one question over ``pieces`` times ``shards`` tasks.
 
-    ``replicas(shard)`` gives who serves a shard now. ``window`` is how many pieces are under way at once,
+    ``replicas(shard)`` gives who serves a shard now. ``window`` is how many pieces are under way at once;
+    where they are ``led``, one shard answers a piece before the others are asked, each shard in turn.
     ``hedge_s`` after how long another replica is asked too (None: never), ``deadline`` the time at which what
     is missing is lost. Times are those of one monotonic clock, and come in as ``now``.
     """
@@ -56,6 +57,7 @@ class Fanout:
         replicas: Callable[[int], Sequence[Replica]],
         *,
         window: int = 2,
+        led: bool = False,
         hedge_s: float | None = None,
         deadline: float | None = None,
         timeout_s: float | None = None,
@@ -63,6 +65,7 @@ class Fanout:
         self._tasks = [[_Task(piece, shard) for shard in range(shards)] for piece in range(pieces)]
         self._replicas = replicas
         self._window = window
+        self._led = led
         self._hedge_s = hedge_s
         self._deadline = deadline
         self._timeout_s = timeout_s
@@ -112,7 +115,7 @@ class Fanout:
         times = [] if self._deadline is None else [self._deadline]
         for piece in self._active:
             for task in self._tasks[piece]:
-                if task.done or task.lost:
+                if task.done or task.lost or self._held(task):
                     continue
                 if not task.open:
                     times.append(task.not_before)
@@ -136,9 +139,20 @@ class Fanout:
             # The one who is still open was asked late enough: whoever is left may be asked at once.
             task.hedge_at = None if self._hedge_s is None else 0.0
 
+    @property
+    def single(self) -> bool:
+        """Whether there is one piece only."""
+        return len(self._tasks) == 1
+
     def whole(self, piece: int) -> bool:
         """Whether all shards answered this piece."""
         return all(task.done for task in self._tasks[piece])
+
+    def _held(self, task: _Task) -> bool:
+        """Whether a task waits for the one that leads its piece."""
+        tasks = self._tasks[task.piece]
+        leader = tasks[task.piece % len(tasks)]
+        return self._led and task is not leader and not leader.done and not leader.lost
 
     def _all(self) -> Iterator[_Task]:
         for tasks in self._tasks:
@@ -151,7 +165,7 @@ class Fanout:
 
     def _advance(self, piece: int, now: float, sends: list[Send]) -> None:
         for task in self._tasks[piece]:
-            if task.done or task.lost:
+            if task.done or task.lost or self._held(task):
                 continue
             if not task.open:
                 if now >= task.not_before:

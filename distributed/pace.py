@@ -68,17 +68,18 @@ class Paces:
         return pace
 
     def note(self, method: str, argument: int, queries: int, seconds: float) -> None:
-        """Remember how long one piece took."""
+        """Remember how long the answer to one piece took to come."""
         self.of(method, argument, queries).note(seconds)
+
+    def note_search(self, method: str, argument: int, queries: int, seconds: float) -> None:
+        """Remember how long a shard searched for one piece."""
         if queries:
             key = (method, argument.bit_length())
             each = seconds / queries
-            before = self._each.get(key, each)
-            # Small pieces are mostly the call itself: what a query takes shows in the largest ones.
-            self._each[key] = each if each < before else 0.9 * before + 0.1 * each
+            self._each[key] = 0.9 * self._each.get(key, each) + 0.1 * each
 
     def seconds_a_query(self, method: str, argument: int) -> float | None:
-        """Return what one query of a large piece takes, None before any was answered."""
+        """Return what a shard takes for one query, None before any was answered."""
         return self._each.get((method, argument.bit_length()))
 
 

@@ -1,7 +1,7 @@
 """Distance and id of a neighbour as one number whose order is that of (distance, id): pure, no Ray.
 
-The upper 16 bits are the distance, which is at most 1024, the lower 48 the id. Comparing, sorting
-and sending one number of 8 bytes makes merging cheap beside searching. Padding is the largest, so it is last.
+The upper 16 bits are the distance, which is at most 1024, the lower 48 the id: 8 bytes a row instead of 12.
+Padding is the largest, so it is last.
 """
 
 from __future__ import annotations
@@ -40,28 +40,3 @@ def from_ranks(ranks: Ranks) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         distances[padded] = PAD_DISTANCE
         ids[padded] = PAD_ID
     return distances, ids
-
-
-def sort_rows(
-    owners: NDArray[np.int64], distances: NDArray[np.int32], ids: NDArray[np.int64]
-) -> tuple[NDArray[np.int32], NDArray[np.int64]] | None:
-    """Return distances and ids in the order of (owner, distance, id); None where that takes over 64 bits.
-
-    With 8192 owners and distances up to 1024 there is room for ids up to 2^40.
-    """
-    if not ids.size:
-        return distances, ids
-    id_bits = int(ids.max()).bit_length()
-    distance_bits = int(distances.max()).bit_length()
-    if int(owners.max()).bit_length() + distance_bits + id_bits > 64:
-        return None
-    rows = owners.astype(np.uint64)
-    rows <<= np.uint64(distance_bits)
-    rows |= distances.astype(np.uint64)
-    rows <<= np.uint64(id_bits)
-    rows |= ids.view(np.uint64)
-    rows.sort()
-    sorted_ids = (rows & np.uint64((1 << id_bits) - 1)).view(np.int64)
-    rows >>= np.uint64(id_bits)
-    rows &= np.uint64((1 << distance_bits) - 1)
-    return rows.astype(np.int32), sorted_ids

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,12 @@ from typing import NamedTuple
 
 import ray
 
+from hashnet.allocator import keep_freed_memory
 from hashnet.codes import Codes, Ids
 from hashnet.index import Index, Plan, open_index
 
 from .parts import check_signature
-from .wire import Part, Question, pack_answer, unpack_question
+from .wire import Part, Question, Reply, pack_reply, unpack_question
 
 
 class Opened(NamedTuple):
@@ -38,6 +40,8 @@ class ShardActor:
     """Holds one shard, searched with ``threads`` threads."""
 
     def __init__(self, *, threads: int) -> None:
+        # Answers of some MB would be faulted in anew each time.
+        keep_freed_memory()
         self._threads = threads
         self._index: Index | None = None
         self._segments: Sequence[int] = ()
@@ -61,9 +65,11 @@ class ShardActor:
         self._index.add(codes, ids=ids)
         return Opened(len(self._index), os.getpid())
 
-    def ask(self, data: bytes) -> bytes:
+    def ask(self, data: bytes) -> bytes | Reply:
         """Answer a packed question on this part; k-NN rows are padded where it holds fewer than k."""
-        return pack_answer(self._answer(unpack_question(data)))
+        begin = time.perf_counter()
+        part = self._answer(unpack_question(data))
+        return pack_reply(Reply(time.perf_counter() - begin, part))
 
     def explain(self, query: Codes, k: int | None, radius: int | None) -> Plan:
         """Run one query and tell its plan on this part; segments have their numbers in the whole index."""
@@ -88,9 +94,9 @@ class ShardActor:
         self._part().check()
 
     def _answer(self, question: Question) -> Part:
-        method, queries, argument = question
+        method, queries, argument, within = question
         if method == "search":
-            return self._part().search(queries, argument, threads=self._threads, pad=True)
+            return self._part().search(queries, argument, threads=self._threads, pad=True, within=within)
         if method == "search_radius":
             return self._part().search_radius(queries, argument, threads=self._threads)
         return self._part().count_radius(queries, argument, threads=self._threads)

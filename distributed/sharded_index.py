@@ -21,7 +21,7 @@ from hashnet.index import Plan
 from hashnet.index.arguments import check_k, check_new_ids, check_radius
 from hashnet.results import Balls, Neighbors
 
-from .asking import INLINE_BYTES, Request, ask, ask_once
+from .asking import Request, ask, ask_once
 from .cluster import ensure_ray
 from .gather import Answer, gather_balls, gather_counts, gather_neighbors, join_balls, join_neighbors
 from .health import ShardHealth
@@ -33,7 +33,7 @@ from .replicas import Watch
 from .settings import DEFAULT_WATCH, Settings, all_paths, check_shard, check_timeout
 from .sources import FileSource, MemorySource
 from .version import Version
-from .wire import Method, Question
+from .wire import INLINE_BYTES, Method, Question
 
 
 class ShardedIndex:

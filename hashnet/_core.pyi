@@ -1,6 +1,6 @@
 """Types of the native engine (csrc/bindings*.cpp). Arguments are checked by the callers in Python."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias, TypedDict
 
 import numpy as np
@@ -74,7 +74,11 @@ class Searcher:
     @property
     def n_rows(self) -> int: ...
     def search(
-        self, queries: NDArray[np.uint8], k: int, threads: int
+        self,
+        queries: NDArray[np.uint8],
+        k: int,
+        threads: int,
+        within: NDArray[np.int32] | None = None,
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]: ...
     def search_radius(
         self, queries: NDArray[np.uint8], radius: int, threads: int
@@ -92,7 +96,11 @@ class FlatCodes:
     @property
     def n_bits(self) -> int: ...
     def search(
-        self, queries: NDArray[np.uint8], k: int, threads: int
+        self,
+        queries: NDArray[np.uint8],
+        k: int,
+        threads: int,
+        within: NDArray[np.int32] | None = None,
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]: ...
     def search_radius(
         self, queries: NDArray[np.uint8], radius: int, threads: int
@@ -105,6 +113,14 @@ def scan_search(
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]: ...
 def scan_radius(
     codes: NDArray[np.uint8], queries: NDArray[np.uint8], radius: int, threads: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]: ...
+def merge_neighbors(
+    distances: Sequence[NDArray[np.int32]], ids: Sequence[NDArray[np.int64]], k: int
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]: ...
+def merge_balls(
+    offsets: Sequence[NDArray[np.int64]],
+    distances: Sequence[NDArray[np.int32]],
+    ids: Sequence[NDArray[np.int64]],
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]: ...
 def crc32c(data: bytes | memoryview | NDArray[Any]) -> int: ...
 def rank(

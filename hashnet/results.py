@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hashnet import _core
+
 PAD_ID = -1
 PAD_DISTANCE = np.iinfo(np.int32).max
 
@@ -48,28 +50,19 @@ def merge_neighbors(parts: Sequence[Neighbors], k: int) -> Neighbors:
     """Return the k nearest over the answers of disjoint parts to the same queries."""
     if not parts:
         raise ValueError("merge_neighbors needs at least one part")
-    distances = np.concatenate([part.distances for part in parts], axis=1)
-    ids = np.concatenate([part.ids for part in parts], axis=1)
-    nq = distances.shape[0]
-    if distances.shape[1] < k:
-        missing = k - distances.shape[1]
-        distances = np.pad(distances, ((0, 0), (0, missing)), constant_values=PAD_DISTANCE)
-        ids = np.pad(ids, ((0, 0), (0, missing)), constant_values=PAD_ID)
-    order = np.lexsort((ids, distances), axis=1)[:, :k]
-    rows = np.arange(nq)[:, None]
-    return Neighbors(np.ascontiguousarray(distances[rows, order]), np.ascontiguousarray(ids[rows, order]))
+    return Neighbors(
+        *_core.merge_neighbors([part.distances for part in parts], [part.ids for part in parts], k)
+    )
 
 
 def merge_balls(parts: Sequence[Balls]) -> Balls:
     """Return the union of the balls that disjoint parts found for the same queries."""
     if not parts:
         raise ValueError("merge_balls needs at least one part")
-    nq = len(parts[0].offsets) - 1
-    counts = np.stack([np.diff(part.offsets) for part in parts])
-    offsets = np.zeros(nq + 1, dtype=np.int64)
-    np.cumsum(counts.sum(axis=0), out=offsets[1:])
-    owners = np.concatenate([np.repeat(np.arange(nq), count) for count in counts])
-    distances = np.concatenate([part.distances for part in parts])
-    ids = np.concatenate([part.ids for part in parts])
-    order = np.lexsort((ids, distances, owners))
-    return Balls(offsets, distances[order], ids[order])
+    return Balls(
+        *_core.merge_balls(
+            [part.offsets for part in parts],
+            [part.distances for part in parts],
+            [part.ids for part in parts],
+        )
+    )

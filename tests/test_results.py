@@ -56,3 +56,20 @@ def test_nothing_cannot_be_merged():
         merge_neighbors([], 1)
     with pytest.raises(ValueError, match="at least one part"):
         merge_balls([])
+
+
+@pytest.mark.parametrize(
+    ("offsets", "n"),
+    [([0, 3], 2), ([1, 2], 2), ([0, 2, 1, 2], 2), ([], 0)],
+    ids=["end", "begin", "order", "none"],
+)
+def test_offsets_that_do_not_fit_are_refused(offsets, n):
+    wrong = Balls(np.array(offsets, dtype=np.int64), np.zeros(n, dtype=np.int32), np.zeros(n, dtype=np.int64))
+    with pytest.raises(ValueError, match="offsets must"):
+        merge_balls([wrong])
+
+
+def test_parts_of_other_queries_are_refused():
+    one, two = (Neighbors(np.zeros((n, 1), dtype=np.int32), np.zeros((n, 1), dtype=np.int64)) for n in (1, 2))
+    with pytest.raises(ValueError, match="same queries"):
+        merge_neighbors([one, two], 1)

@@ -49,7 +49,7 @@ void answer_groups(std::size_t first, std::size_t last, Worker&& worker, Start&&
         const std::size_t n = std::min(kGroup, last - q);
         for (std::size_t i = 0; i < n; ++i) {
             answers.hits[i].clear();
-            start(answers.bounds[i]);
+            start(q + i, answers.bounds[i]);
         }
         worker(q, n, answers);
         for (std::size_t i = 0; i < n; ++i) each(q + i, answers.hits[i]);
@@ -57,21 +57,25 @@ void answer_groups(std::size_t first, std::size_t last, Worker&& worker, Start&&
     answers.release();
 }
 
-/// `make_worker()` gives each piece of queries a `worker(first, n, answers)`.
+/// `make_worker()` gives each piece of queries a `worker(first, n, answers)`. Where `within` is not null,
+/// neighbours of query q beyond within[q] are not wanted.
 template <class MakeWorker>
-void answer_nearest(std::size_t nq, std::uint64_t k, unsigned n_bits, unsigned threads, const Poll& poll,
-                    std::int32_t* distances, std::int64_t* ids, MakeWorker&& make_worker) {
+void answer_nearest(std::size_t nq, std::uint64_t k, unsigned n_bits, const std::int32_t* within,
+                    unsigned threads, const Poll& poll, std::int32_t* distances, std::int64_t* ids,
+                    MakeWorker&& make_worker) {
+    const auto start = [=](std::size_t q, Bound& bound) {
+        bound.start_nearest(k, n_bits);
+        if (within != nullptr) bound.cap(static_cast<unsigned>(within[q]));
+    };
     const auto piece = [&](std::size_t first, std::size_t last) {
-        answer_groups(
-            first, last, make_worker(), [=](Bound& bound) { bound.start_nearest(k, n_bits); },
-            [=](std::size_t q, std::vector<Hit>& hits) {
-                cut_to_nearest(hits, k);
-                for (std::uint64_t i = 0; i < k; ++i) {
-                    const bool real = i < hits.size();
-                    distances[q * k + i] = real ? static_cast<std::int32_t>(hits[i].distance) : kPadDistance;
-                    ids[q * k + i] = real ? hits[i].id : kPadId;
-                }
-            });
+        answer_groups(first, last, make_worker(), start, [=](std::size_t q, std::vector<Hit>& hits) {
+            cut_to_nearest(hits, k);
+            for (std::uint64_t i = 0; i < k; ++i) {
+                const bool real = i < hits.size();
+                distances[q * k + i] = real ? static_cast<std::int32_t>(hits[i].distance) : kPadDistance;
+                ids[q * k + i] = real ? hits[i].id : kPadId;
+            }
+        });
     };
     parallel_pieces(nq, query_grain(nq, threads), threads, piece, poll);
 }

@@ -82,9 +82,9 @@ FlatCodes::FlatCodes(CodesView codes)
     for (std::size_t i = 0; i < n_; ++i) load_words(codes.row(i), codes.n_bits, words + i * n_words_);
 }
 
-void FlatCodes::nearest(CodesView queries, std::uint64_t k, unsigned threads, std::int32_t* distances,
-                        std::int64_t* ids, const Poll& poll) const {
-    answer_nearest(queries.n, k, queries.n_bits, threads, poll, distances, ids,
+void FlatCodes::nearest(CodesView queries, std::uint64_t k, const std::int32_t* within, unsigned threads,
+                        std::int32_t* distances, std::int64_t* ids, const Poll& poll) const {
+    answer_nearest(queries.n, k, queries.n_bits, within, threads, poll, distances, ids,
                    [&] { return Worker(words_, n_, n_words_, queries); });
 }
 

@@ -17,8 +17,9 @@ class FlatCodes {
     unsigned n_bits() const { return n_bits_; }
     std::size_t n() const { return n_; }
 
-    void nearest(CodesView queries, std::uint64_t k, unsigned threads, std::int32_t* distances,
-                 std::int64_t* ids, const Poll& poll = {}) const;
+    /// As Searcher::nearest.
+    void nearest(CodesView queries, std::uint64_t k, const std::int32_t* within, unsigned threads,
+                 std::int32_t* distances, std::int64_t* ids, const Poll& poll = {}) const;
     BallArrays balls(CodesView queries, unsigned radius, unsigned threads, const Poll& poll = {}) const;
 
   private:

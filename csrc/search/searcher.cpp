@@ -92,9 +92,9 @@ Searcher::Searcher(Segments segments) : segments_(std::move(segments)) {
     for (const auto& segment : segments_) n_rows_ += segment->n_rows();
 }
 
-void Searcher::nearest(CodesView queries, std::uint64_t k, unsigned threads, std::int32_t* distances,
-                       std::int64_t* ids, const Poll& poll) const {
-    answer_nearest(queries.n, k, queries.n_bits, threads, poll, distances, ids,
+void Searcher::nearest(CodesView queries, std::uint64_t k, const std::int32_t* within, unsigned threads,
+                       std::int32_t* distances, std::int64_t* ids, const Poll& poll) const {
+    answer_nearest(queries.n, k, queries.n_bits, within, threads, poll, distances, ids,
                    [&] { return Worker(segments_, queries, Policy::kAuto); });
 }
 

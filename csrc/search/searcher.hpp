@@ -47,9 +47,10 @@ class Searcher {
 
     std::uint64_t n_rows() const { return n_rows_; }
 
-    /// Writes `queries.n` rows of `k` neighbours; rows that do not exist become pads.
-    void nearest(CodesView queries, std::uint64_t k, unsigned threads, std::int32_t* distances,
-                 std::int64_t* ids, const Poll& poll = {}) const;
+    /// Writes `queries.n` rows of `k` neighbours; rows that do not exist become pads, as do those of query q
+    /// beyond within[q], where `within` is not null.
+    void nearest(CodesView queries, std::uint64_t k, const std::int32_t* within, unsigned threads,
+                 std::int32_t* distances, std::int64_t* ids, const Poll& poll = {}) const;
 
     BallArrays balls(CodesView queries, unsigned radius, unsigned threads, const Poll& poll = {}) const;
 

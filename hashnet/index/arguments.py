@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hashnet.codes import Ids
 
@@ -39,6 +40,23 @@ def check_radius(radius: object, n_bits: int) -> int:
     if not 0 <= radius <= n_bits:
         raise ValueError(f"radius must be from 0 to n_bits={n_bits} (it is inclusive), got {radius}")
     return int(radius)
+
+
+def check_within(within: object, n_queries: int, n_bits: int) -> NDArray[np.int32]:
+    """Return distances from 0 to n_bits, one for each query, else raise TypeError or ValueError."""
+    if isinstance(within, bool) or not isinstance(within, int | np.integer | np.ndarray):
+        raise TypeError(f"within must be an int or an int32 array, got {type(within).__name__}")
+    if not isinstance(within, np.ndarray):
+        # One that no int32 holds is out of range whatever n_bits are.
+        within = np.full(n_queries, min(max(int(within), -1), n_bits + 1), dtype=np.int32)
+    if within.dtype != np.int32:
+        raise TypeError(f"within must be int32, got {within.dtype}; use within.astype(np.int32)")
+    if within.shape != (n_queries,):
+        raise ValueError(f"within must have one distance for each of {n_queries} queries, got {within.shape}")
+    if within.size and not (within.min() >= 0 and within.max() <= n_bits):
+        wrong = within.min() if within.min() < 0 else within.max()
+        raise ValueError(f"within must be from 0 to n_bits={n_bits}, got {wrong}")
+    return np.ascontiguousarray(within)
 
 
 def check_threads(threads: int | None, n_queries: int | None = None) -> int:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hashnet import _core
 from hashnet.codes import Codes, Ids, check_codes, check_n_bits
 from hashnet.errors import DamagedError, FingerprintError, ReadOnlyError
-from hashnet.index.arguments import check_k, check_memory, check_radius, check_threads
+from hashnet.index.arguments import check_k, check_memory, check_radius, check_threads, check_within
 from hashnet.index.building import NewRows, SegmentBuilder
 from hashnet.index.keys import KeyTable, checked_bytes, read_keys
 from hashnet.index.layout import DEFAULT_LAYOUT, LayoutOptions
@@ -184,19 +184,23 @@ class Index:
         *,
         threads: int | None = None,
         pad: bool = False,
+        within: int | NDArray[np.int32] | None = None,
         fingerprint: str | None = None,
     ) -> Neighbors:
         """Return the ``k`` nearest codes of each query, ties by smaller id.
 
         Where the index holds fewer than ``k`` codes that is an error, unless ``pad`` is true: then the rest
-        of each row is id -1. ``threads`` defaults to all cores. Queries that carry the ``fingerprint`` of
-        another code space are refused.
+        of each row is id -1. So are neighbours farther than ``within``, one distance or one for each query
+        (int32 ``(nq,)``); a tight one saves work. ``threads`` defaults to all cores. Queries that carry the
+        ``fingerprint`` of another code space are refused.
         """
         self._check_open()
         check_codes(queries, self.n_bits, name="queries")
         self._check_fingerprint(fingerprint, what="queries")
         k = check_k(k, len(self), pad=pad)
-        return Neighbors(*self._searcher.search(queries, k, check_threads(threads, len(queries))))
+        if within is not None:
+            within = check_within(within, len(queries), self.n_bits)
+        return Neighbors(*self._searcher.search(queries, k, check_threads(threads, len(queries)), within))
 
     def search_radius(
         self,

@@ -155,6 +155,30 @@ def test_no_more_pieces_are_under_way_than_the_window():
     assert numbers(fanout.due(0.0)) == [(2, 0)]
 
 
+def test_others_are_asked_when_the_leader_of_a_piece_has_answered():
+    shards = two_by_two()
+    fanout = Fanout(2, 2, shards.__getitem__, led=True)
+    assert numbers(fanout.due(0.0)) == [(0, 0), (1, 10)]
+    assert fanout.wake_at() is None
+    fanout.answered(1, 1, 10)
+    assert [(send.piece, send.replica.shard) for send in fanout.due(0.1)] == [(1, 0)]
+
+
+def test_a_lost_leader_holds_nobody():
+    shards = [shard_of(0, Condition.DAMAGED), shard_of(1, ALIVE)]
+    fanout = Fanout(1, 2, shards.__getitem__, led=True)
+    assert numbers(fanout.due(0.0)) == [(0, 10)]
+    assert list(fanout.missing) == [0]
+
+
+def test_a_late_leader_is_hedged_like_any_other():
+    shards = two_by_two()
+    fanout = Fanout(1, 2, shards.__getitem__, led=True, hedge_s=0.5)
+    fanout.due(0.0)
+    assert fanout.wake_at() == 0.5
+    assert numbers(fanout.due(0.5)) == [(0, 1)]
+
+
 def test_pieces_spread_over_replicas():
     shards = [shard_of(0, ALIVE, ALIVE)]
     fanout = Fanout(4, 1, shards.__getitem__, window=4)
@@ -176,8 +200,11 @@ deeds = st.tuples(
     window=st.integers(1, 4),
     hedge=st.sampled_from([None, 0.0, 0.1]),
     timeout=st.sampled_from([None, 1.0]),
+    led=st.booleans(),
 )
-def test_in_any_weather_an_answer_is_whole_or_says_what_is_missing(pieces, fates, window, hedge, timeout):
+def test_in_any_weather_an_answer_is_whole_or_says_what_is_missing(
+    pieces, fates, window, hedge, timeout, led
+):
     """Replicas do as they are fated, over and over; None means that they never answer."""
     shards = [shard_of(shard, *[ALIVE] * len(of)) for shard, of in enumerate(fates)]
     calls = {one.number: 0 for of in shards for one in of}
@@ -186,6 +213,7 @@ def test_in_any_weather_an_answer_is_whole_or_says_what_is_missing(pieces, fates
         len(shards),
         shards.__getitem__,
         window=window,
+        led=led,
         hedge_s=hedge,
         deadline=timeout,
         timeout_s=timeout,

@@ -60,12 +60,21 @@ def test_kinds_of_questions_have_paces_of_their_own():
     assert paces.of("search_radius", 10, 1).high_s is None
 
 
-def test_the_cost_of_a_query_is_that_in_large_pieces():
+def test_the_cost_of_a_query_is_what_shards_take_for_it():
     paces = Paces()
     for _ in range(20):
-        paces.note("search", 10, 1000, 0.01)
-        paces.note("search", 10, 1, 0.0001)
-    assert paces.seconds_a_query("search", 10) < 5e-5
+        paces.note_search("search", 10, 1000, 0.01)
+        paces.note_search("search", 10, 0, 0.01)
+        paces.note("search", 10, 1000, 5.0)
+    assert paces.seconds_a_query("search", 10) == pytest.approx(1e-5)
+
+
+def test_the_cost_of_a_query_follows_what_changes():
+    paces = Paces()
+    paces.note_search("search", 10, 1, 1.0)
+    for _ in range(100):
+        paces.note_search("search", 10, 1, 0.1)
+    assert paces.seconds_a_query("search", 10) == pytest.approx(0.1, rel=0.01)
 
 
 def test_nothing_is_known_of_what_was_never_asked():

@@ -6,6 +6,7 @@ import signal
 import numpy as np
 import oracle
 import pytest
+from hashnet.distributed import asking, cutting, wire
 
 from hashnet import Index, open_index
 from hashnet.errors import DamagedError, IncompleteError
@@ -89,6 +90,30 @@ def test_no_query_has_an_empty_answer(sharded, one, data):
     none = data[2][:0]
     assert_same(sharded.search(none, 3), one.search(none, 3))
     assert_same(sharded.search_radius(none, 3), one.search_radius(none, 3))
+
+
+@pytest.mark.parametrize("k", [1, 7, 100])
+def test_pieces_that_are_led_give_the_same_answers(sharded, one, data, k, monkeypatch):
+    asked = []
+
+    def watched(question):
+        asked.append(question)
+        return wire.pack_question(question)
+
+    monkeypatch.setattr(cutting, "LEAST_LED_S", 0.0)
+    monkeypatch.setattr(asking, "pack_question", watched)
+    queries = np.tile(data[2], (-(-64 // len(data[2])), 1))
+    sharded.search(queries, k)  # from which it knows the cost of a query
+    asked.clear()
+    assert_same(sharded.search(queries, k), one.search(queries, k))
+    bounded = [question for question in asked if question.within is not None]
+    assert bounded
+    assert len(bounded) < len(asked)
+
+
+def test_an_answer_can_be_written_to(sharded, data):
+    for answer in (sharded.search(data[2], 3), sharded.search_radius(data[2], 9)):
+        assert all(array.flags.writeable for array in answer)
 
 
 def test_size_bits_and_fingerprint_are_those_of_the_index(sharded, one):

@@ -2,14 +2,16 @@
 
 import numpy as np
 import pytest
-from hashnet.distributed.ranks import from_ranks, sort_rows, to_ranks
+from hashnet.distributed.ranks import from_ranks, to_ranks
 from hashnet.distributed.wire import (
+    INLINE_BYTES,
     METHODS,
     Question,
-    pack_answer,
+    Reply,
     pack_question,
-    unpack_answer,
+    pack_reply,
     unpack_question,
+    unpack_reply,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,27 +56,20 @@ def test_ids_of_more_than_48_bits_have_no_rank():
     assert to_ranks(np.zeros(1, dtype=np.int32), np.array([2**48])) is None
 
 
-owned = st.lists(st.tuples(st.integers(0, 8191), distances, st.integers(0, 2**40 - 1)), max_size=40)
-
-
-@given(owned)
-def test_rows_are_sorted_within_their_owner(rows):
-    owners = np.array([row[0] for row in rows], dtype=np.int64)
-    got = sort_rows(owners, *arrays([row[1:] for row in rows]))
-    assert_same(got, arrays([row[1:] for row in sorted(rows)]))
-
-
-def test_rows_that_exceed_64_bits_are_left_to_others():
-    owners = np.array([8191, 0])
-    assert sort_rows(owners, np.array([1024, 0], dtype=np.int32), np.array([2**41, 0])) is None
-
-
-@given(st.sampled_from(METHODS), st.integers(0, 5), st.integers(1, 128), st.integers(0, 2**31 - 1))
-def test_a_question_survives(method, n, n_bytes, argument):
-    queries = np.random.default_rng(n).integers(0, 256, (n, n_bytes), dtype=np.uint8)
-    got = unpack_question(pack_question(Question(method, queries, argument)))
+@given(
+    st.sampled_from(METHODS), st.integers(0, 5), st.integers(1, 128), st.integers(0, 2**31 - 1), st.booleans()
+)
+def test_a_question_survives(method, n, n_bytes, argument, bounded):
+    rng = np.random.default_rng(n)
+    queries = rng.integers(0, 256, (n, n_bytes), dtype=np.uint8)
+    within = rng.integers(0, 1024, n, dtype=np.int32) if bounded else None
+    got = unpack_question(pack_question(Question(method, queries, argument, within)))
     assert (got.method, got.argument) == (method, argument)
     assert_same([got.queries], [queries])
+    if bounded:
+        assert_same([got.within], [within])
+    else:
+        assert got.within is None
 
 
 def test_queries_that_are_a_slice_survive():
@@ -82,12 +77,18 @@ def test_queries_that_are_a_slice_survive():
     assert_same([unpack_question(pack_question(Question("search", queries[2:5], 1))).queries], [queries[2:5]])
 
 
+def through_the_wire(part):
+    seconds, got = unpack_reply(pack_reply(Reply(0.25, part)))
+    assert seconds == 0.25
+    return got
+
+
 @pytest.mark.parametrize("ids", [small_ids, any_ids], ids=["ranked", "plain"])
 @given(data=st.data())
 def test_neighbors_survive(ids, data):
     rows = data.draw(rows_of(ids))
     answer = Neighbors(*(array.reshape(1, -1) for array in arrays(rows)))
-    assert_same(unpack_answer(pack_answer(answer)), answer)
+    assert_same(through_the_wire(answer), answer)
 
 
 @pytest.mark.parametrize("ids", [small_ids, any_ids], ids=["ranked", "plain"])
@@ -96,10 +97,20 @@ def test_balls_survive(ids, data):
     rows = data.draw(st.lists(st.tuples(distances, ids), max_size=30))
     cut = data.draw(st.integers(0, len(rows)))
     answer = Balls(np.array([0, cut, cut, len(rows)]), *arrays(rows))
-    assert_same(unpack_answer(pack_answer(answer)), answer)
+    assert_same(through_the_wire(answer), answer)
 
 
 @given(st.lists(st.integers(0, 2**40), max_size=10))
 def test_counts_survive(counts):
     counts = np.array(counts, dtype=np.int64)
-    assert_same([unpack_answer(pack_answer(counts))], [counts])
+    assert_same([through_the_wire(counts)], [counts])
+
+
+@pytest.mark.parametrize("n", [INLINE_BYTES // 8, INLINE_BYTES // 8 + 1])
+def test_what_fits_beside_a_call_is_bytes_and_what_does_not_stays_arrays(n):
+    rows = np.zeros((1, n), dtype=np.int32), np.zeros((1, n), dtype=np.int64)
+    ball = Balls(np.array([0, n - 2]), np.zeros(n - 2, dtype=np.int32), np.zeros(n - 2, dtype=np.int64))
+    for part in (Neighbors(*rows), ball):
+        packed = pack_reply(Reply(0.0, part))
+        assert isinstance(packed, bytes) == (n == INLINE_BYTES // 8)
+        assert_same(unpack_reply(packed).part, part)

@@ -61,6 +61,31 @@ def test_wrong_k_is_refused(index, k, error, message):
 
 
 @pytest.mark.parametrize(
+    ("within", "error", "message"),
+    [
+        (-1, ValueError, "from 0 to n_bits=64, got -1"),
+        (10**12, ValueError, "from 0 to n_bits=64, got 65"),
+        (np.array([3, 65], dtype=np.int32), ValueError, "got 65"),
+        (np.array([3], dtype=np.int32), ValueError, r"each of 2 queries, got \(1,\)"),
+        (np.array([3, 4]), TypeError, "must be int32, got int64"),
+        (2.5, TypeError, "must be an int or an int32 array, got float"),
+        (True, TypeError, "got bool"),
+    ],
+)
+def test_wrong_within_is_refused(index, within, error, message):
+    with pytest.raises(error, match=message):
+        index.search(np.concatenate([GOOD, GOOD])[:2], 3, within=within)
+
+
+def test_one_distance_holds_for_all_queries(index):
+    queries = np.concatenate([GOOD, ~GOOD])
+    every = np.full(len(queries), 30, dtype=np.int32)
+    assert np.array_equal(
+        index.search(queries, 10, within=30).ids, index.search(queries, 10, within=every).ids
+    )
+
+
+@pytest.mark.parametrize(
     ("radius", "error", "message"),
     [
         (-1, ValueError, "from 0 to n_bits=64 .* got -1"),

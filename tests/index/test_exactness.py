@@ -119,6 +119,29 @@ def test_neighbours_equal_the_oracle_up_to_all_codes(database, n_segments, threa
     assert np.array_equal(neighbors.ids, found)
 
 
+@settings(deadline=None, max_examples=200)
+@given(database=databases(), n_segments=st.integers(1, 3), threads=st.integers(1, 3), data=st.data())
+def test_neighbours_within_a_distance_are_the_oracles_that_are_near_enough(
+    database, n_segments, threads, data
+):
+    codes, ids, queries = database
+    index = build(codes, ids, n_segments)
+    k = data.draw(st.integers(1, len(codes)), label="k")
+    distances, found = oracle.search(queries, codes, ids, k)
+    # Around the k-th distance, where a bound just helps or just rules out.
+    near = st.integers(-2, 2).map(lambda off: np.clip(distances[:, -1] + off, 0, index.n_bits))
+    anywhere = st.lists(st.integers(0, index.n_bits), min_size=len(queries), max_size=len(queries))
+    within = np.array(data.draw(near | anywhere, label="within"), dtype=np.int32)
+    beyond = distances > within[:, None]
+    neighbors = index.search(queries, k, threads=threads, within=within)
+    assert np.array_equal(neighbors.distances, np.where(beyond, 2**31 - 1, distances))
+    assert np.array_equal(neighbors.ids, np.where(beyond, -1, found))
+    rows = oracle.search(queries, codes, np.arange(len(codes)), k)[1]
+    scanned_distances, scanned = _core.FlatCodes(codes).search(queries, k, threads, within)
+    assert np.array_equal(scanned_distances, neighbors.distances)
+    assert np.array_equal(scanned, np.where(beyond, -1, rows))
+
+
 @settings(deadline=None, max_examples=100)
 @given(database=databases(most=800), data=st.data())
 def test_every_policy_meets_each_code_of_the_ball_once(database, data):

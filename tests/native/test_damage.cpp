@@ -34,7 +34,7 @@ std::vector<std::int64_t> search(const std::vector<std::uint8_t>& bytes, Verify 
     }
     std::vector<std::int32_t> distances(queries.n * 10);
     std::vector<std::int64_t> ids(queries.n * 10);
-    searcher.nearest(queries, 10, 1, distances.data(), ids.data());
+    searcher.nearest(queries, 10, nullptr, 1, distances.data(), ids.data());
     found.insert(found.end(), ids.begin(), ids.end());
     return found;
 }

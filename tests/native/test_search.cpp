@@ -62,7 +62,7 @@ void check_nearest(const Case& one, const Search& search, std::size_t k, unsigne
     const std::size_t nq = one.expected.size();
     std::vector<std::int32_t> distances(nq * k, -7);
     std::vector<std::int64_t> ids(nq * k, -7);
-    search.nearest(one.view(), k, threads, distances.data(), ids.data());
+    search.nearest(one.view(), k, nullptr, threads, distances.data(), ids.data());
     for (std::size_t q = 0; q < nq; ++q) {
         bool equal = true;
         for (std::size_t i = 0; i < k; ++i) {

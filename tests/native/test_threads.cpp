@@ -34,7 +34,7 @@ bool same(const HitArrays& one, const HitArrays& other) {
 Answers ask(const Searcher& searcher, CodesView queries, unsigned radius, unsigned threads) {
     Answers answers;
     answers.balls = searcher.balls(queries, radius, threads);
-    searcher.nearest(queries, kNearest, threads, answers.distances.data(), answers.ids.data());
+    searcher.nearest(queries, kNearest, nullptr, threads, answers.distances.data(), answers.ids.data());
     searcher.count(queries, radius, threads, answers.counts.data());
     searcher.explain(queries.data, queries.n_bits, 0, radius, Policy::kAuto);
     return answers;
