@@ -71,14 +71,14 @@ def check_complete(missing: Mapping[int, str], *, partial: bool) -> None:
 def join_neighbors(pieces: Sequence[Neighbors]) -> Neighbors:
     """Return the answers to the pieces of a batch as one, in their order, in memory that can be written."""
     if len(pieces) == 1:
-        return Neighbors(*map(_own, pieces[0]))
+        return Neighbors(_own(pieces[0].distances), _own(pieces[0].ids))
     return Neighbors(*(np.concatenate(arrays) for arrays in zip(*pieces, strict=True)))
 
 
 def join_balls(pieces: Sequence[Balls]) -> Balls:
     """Return the answers to the pieces of a batch as one, in their order, in memory that can be written."""
     if len(pieces) == 1:
-        return Balls(*map(_own, pieces[0]))
+        return Balls(_own(pieces[0].offsets), _own(pieces[0].distances), _own(pieces[0].ids))
     counts = np.concatenate([np.diff(piece.offsets) for piece in pieces])
     offsets = np.zeros(len(counts) + 1, dtype=np.int64)
     np.cumsum(counts, out=offsets[1:])

@@ -50,19 +50,13 @@ def merge_neighbors(parts: Sequence[Neighbors], k: int) -> Neighbors:
     """Return the k nearest over the answers of disjoint parts to the same queries."""
     if not parts:
         raise ValueError("merge_neighbors needs at least one part")
-    return Neighbors(
-        *_core.merge_neighbors([part.distances for part in parts], [part.ids for part in parts], k)
-    )
+    distances, ids = [part.distances for part in parts], [part.ids for part in parts]
+    return Neighbors(*_core.merge_neighbors(distances, ids, k))
 
 
 def merge_balls(parts: Sequence[Balls]) -> Balls:
     """Return the union of the balls that disjoint parts found for the same queries."""
     if not parts:
         raise ValueError("merge_balls needs at least one part")
-    return Balls(
-        *_core.merge_balls(
-            [part.offsets for part in parts],
-            [part.distances for part in parts],
-            [part.ids for part in parts],
-        )
-    )
+    offsets, distances = [part.offsets for part in parts], [part.distances for part in parts]
+    return Balls(*_core.merge_balls(offsets, distances, [part.ids for part in parts]))
