@@ -39,6 +39,9 @@ POOL = 512
 NODES, SHARDS, REPLICAS, SEGMENTS = 3, 2, 2, 4
 TIMEOUT_S = 10.0
 LEAST_SUCCESS = 0.999
+PROBE_EVERY_S, SUSPECT_AFTER_S, DEAD_AFTER_S, SCRUB_EVERY_S = 1.0, 1.0, 5.0, 2.0
+# A replica that just falls silent is noticed within a probe and what it may take; a margin for a busy machine.
+CALM_S = PROBE_EVERY_S + SUSPECT_AFTER_S + 1.5
 SLOW_S = 6.0
 
 
@@ -236,6 +239,10 @@ def keep(fault: str, figures: dict[str, Any], folder: Path) -> None:
             "timeout_s": TIMEOUT_S,
             "hedge": "auto",
             "gcs_storage": "rocksdb",
+            "probe_every_s": PROBE_EVERY_S,
+            "suspect_after_s": SUSPECT_AFTER_S,
+            "dead_after_s": DEAD_AFTER_S,
+            "scrub_every_s": SCRUB_EVERY_S,
         },
         "totals without rot": totals,
         "faults": faults,
@@ -290,7 +297,12 @@ def suffer(fault: str, cluster: Any, oracle: Oracle, folder: Path, quiet_s: floa
     while len(cluster.worker_nodes) < NODES:
         cluster.add_node(num_cpus=2, object_store_memory=80 << 20)
     copy = shutil.copytree(folder / "codes.hnx", folder / f"copy-{fault}.hnx")
-    watch = Watch(probe_every_s=1.0, suspect_after_s=1.0, dead_after_s=5.0, scrub_every_s=2.0)
+    watch = Watch(
+        probe_every_s=PROBE_EVERY_S,
+        suspect_after_s=SUSPECT_AFTER_S,
+        dead_after_s=DEAD_AFTER_S,
+        scrub_every_s=SCRUB_EVERY_S,
+    )
     with ShardedIndex.open(
         folder / "codes.hnx",
         copies=[copy],
@@ -327,10 +339,10 @@ def _watch_wholeness(stage: Stage) -> Callable[[float], float]:
     thread.start()
 
     def wait(struck: float) -> float:
-        # A fault may take a moment to show; calm for two seconds is the end of it.
+        # A fault may take a moment to show; calm for long enough is the end of it.
         end = time.monotonic() + 90.0
         calm_since = max(time.monotonic(), struck)
-        while time.monotonic() - calm_since < 2.0:
+        while time.monotonic() - calm_since < CALM_S:
             if times and times[-1] > calm_since:
                 calm_since = times[-1]
             if time.monotonic() > end:
