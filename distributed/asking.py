@@ -188,8 +188,7 @@ def converse(
             if not pending:
                 time.sleep(0.0 if timeout is None else timeout)
                 continue
-            # Of one piece all answers are needed; of several, the first makes room for another.
-            enough = len(pending) if fanout.single else 1
+            enough = min(fanout.awaited, len(pending))
             ready, _ = ray.wait(list(pending), num_returns=enough, timeout=timeout)
             for ref, answer in zip(ready, _outcomes(ready), strict=True):
                 piece, replica, sent = pending.pop(ref)

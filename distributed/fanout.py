@@ -140,9 +140,15 @@ class Fanout:
             task.hedge_at = None if self._hedge_s is None else 0.0
 
     @property
-    def single(self) -> bool:
-        """Whether there is one piece only."""
-        return len(self._tasks) == 1
+    def awaited(self) -> int:
+        """How many answers have to come before more can be done than to wait; a failure counts as one.
+
+        Of several pieces the first answer makes room for another. Of a single one all tasks are needed, and
+        of those who are asked for the same task, one.
+        """
+        if len(self._tasks) > 1:
+            return 1
+        return max(1, sum(bool(task.open) and not task.done and not task.lost for task in self._tasks[0]))
 
     def whole(self, piece: int) -> bool:
         """Whether all shards answered this piece."""

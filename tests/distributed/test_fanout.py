@@ -101,6 +101,25 @@ def test_a_late_answer_is_hedged_once_per_delay():
     assert numbers(fanout.due(1.0)) == [(0, 2)]
 
 
+def test_one_answer_is_awaited_for_each_task_whoever_gives_it():
+    shards = two_by_two()
+    fanout = Fanout(1, 2, shards.__getitem__, hedge_s=0.5)
+    fanout.due(0.0)
+    assert fanout.awaited == 2
+    fanout.due(0.5)
+    assert fanout.awaited == 2
+    fanout.answered(0, 1, 11)
+    assert fanout.awaited == 1
+    fanout.answered(0, 0, 0)
+    assert fanout.awaited == 1
+
+
+def test_of_several_pieces_any_answer_is_awaited():
+    fanout = Fanout(2, 2, two_by_two().__getitem__)
+    fanout.due(0.0)
+    assert fanout.awaited == 1
+
+
 def test_only_the_first_answer_counts():
     shards = [shard_of(0, ALIVE, ALIVE)]
     fanout = Fanout(1, 1, shards.__getitem__, hedge_s=0.5)
