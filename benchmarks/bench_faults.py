@@ -40,7 +40,7 @@ NODES, SHARDS, REPLICAS, SEGMENTS = 3, 2, 2, 4
 TIMEOUT_S = 10.0
 LEAST_SUCCESS = 0.999
 PROBE_EVERY_S, SUSPECT_AFTER_S, DEAD_AFTER_S, SCRUB_EVERY_S = 1.0, 1.0, 5.0, 2.0
-# A replica that just falls silent is noticed within a probe and what it may take; a margin for a busy machine.
+# A replica that just falls silent is noticed within a probe and what it may take, and a busy machine more.
 CALM_S = PROBE_EVERY_S + SUSPECT_AFTER_S + 1.5
 SLOW_S = 6.0
 
