@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import threading
 import time
 import uuid
 import warnings
@@ -41,6 +40,7 @@ from .train_plan import (
     threads_of_worker,
     why_given_up,
 )
+from .train_thread import Background
 
 MAX_FAILURES = 3
 _POLL_S = 0.2
@@ -118,45 +118,39 @@ def _drive(
     """Run the workers, report their progress, and return their result or raise what they ended with."""
     mailbox = ray.remote(num_cpus=0)(Mailbox).remote()
     trainer = _trainer(spec, workers, mailbox, max_failures=max_failures)
-    ended: list[Any] = []
-
-    def fit() -> None:
-        try:
-            ended.append(trainer.fit().return_value)
-        except BaseException as error:  # it is raised in the thread of the caller
-            ended.append(error)
-
     # In a thread, because fit() in the main thread would take Ctrl-C for itself and end the process.
-    thread = threading.Thread(target=fit, name="ray-train", daemon=True)
-    thread.start()
+    fit = Background(trainer.fit, name="ray-train")
     try:
-        while thread.is_alive():
-            thread.join(_POLL_S)
+        while not fit.wait(_POLL_S):
             merged.receive(ray.get(mailbox.take.remote()))
+        merged.receive(ray.get(mailbox.take.remote()))
     except KeyboardInterrupt:
-        _await_stop(mailbox, thread)
+        if merged.heard:  # before that nothing was done that is worth keeping
+            _await_stop(mailbox, fit)
         raise
     finally:
         merged.finish()
-    outcome = ended[0]
+    try:
+        outcome = fit.result().return_value
+    except ray.train.TrainingFailedError as error:
+        failures = getattr(error, "worker_failures", None) or {0: error}
+        told = {rank: str(failure) for rank, failure in failures.items()}
+        raise HashnetError(why_given_up(told, max_failures=max_failures)) from error
     if isinstance(outcome, TrainResult):
         return outcome
-    if isinstance(outcome, ray.train.TrainingFailedError):
-        failures = getattr(outcome, "worker_failures", None) or {0: outcome}
-        told = {rank: str(error) for rank, error in failures.items()}
-        raise HashnetError(why_given_up(told, max_failures=max_failures)) from outcome
     if isinstance(outcome, BaseException):
         raise outcome
     raise HashnetError(f"the workers ended without a result ({outcome!r})")
 
 
-def _await_stop(mailbox: Any, thread: threading.Thread) -> None:
+def _await_stop(mailbox: Any, fit: Background[Any]) -> None:
     """Have the workers stop, and wait for them; a second Ctrl-C ends the waiting."""
     began = time.monotonic()
     mailbox.stop.remote()
-    while thread.is_alive() and time.monotonic() - began < _STOP_TIMEOUT_S:
+    while time.monotonic() - began < _STOP_TIMEOUT_S:
         try:
-            thread.join(_POLL_S)
+            if fit.wait(_POLL_S):
+                return
         except KeyboardInterrupt:
             # Launchers pass on a Ctrl-C that the terminal has sent to their children already.
             if time.monotonic() - began > _SAME_PRESS_S:
