@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from ray.train.torch import TorchConfig, TorchTrainer
 
+from hashnet.allocator import keep_freed_memory
 from hashnet.datasets import open_images
 from hashnet.errors import CollapseWarning, HashnetError
 from hashnet.progress import MIN_INTERVAL_S, NO_PROGRESS, Progress
@@ -43,6 +44,7 @@ from .train_plan import (
 from .train_thread import Background
 
 MAX_FAILURES = 3
+RESIZE_INTERVAL_S = 60.0  # how often an elastic number of workers is compared with what the cluster has
 _POLL_S = 0.2
 _STOP_TIMEOUT_S = 60.0
 _SAME_PRESS_S = 1.0
@@ -158,9 +160,12 @@ def _await_stop(mailbox: Any, fit: Background[Any]) -> None:
 
 
 def _trainer(spec: TrainSpec, workers: tuple[int, int], mailbox: Any, *, max_failures: int) -> TorchTrainer:
-    total = ray.cluster_resources()
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     resources = resources_of(
-        workers, device=spec.config.device, cpus=total.get("CPU", 0.0), gpus=total.get("GPU", 0.0)
+        workers,
+        device=spec.config.device,
+        cpus=[node.get("CPU", 0.0) for node in nodes],
+        gpus=[node.get("GPU", 0.0) for node in nodes],
     )
     least, most = workers
     # How often the controller looks at its workers: the end of every run, and of every worker, waits for it.
@@ -174,6 +179,7 @@ def _trainer(spec: TrainSpec, workers: tuple[int, int], mailbox: Any, *, max_fai
         scaling_config=ray.train.ScalingConfig(
             num_workers=most if least == most else (least, most),
             use_gpu=resources.gpu,
+            elastic_resize_monitor_interval_s=RESIZE_INTERVAL_S,
             resources_per_worker={"CPU": resources.cpus, **({"GPU": 1} if resources.gpu else {})},
             # GPUs of one node are joined faster than nodes; CPUs of other nodes are not shared.
             placement_strategy="PACK" if resources.gpu else "SPREAD",
@@ -192,6 +198,7 @@ def _work(config: dict[str, Any]) -> TrainResult | BaseException:
 
     What is raised here is taken for the failure of a worker, and tried again.
     """
+    keep_freed_memory()
     spec: TrainSpec = config["spec"]
     mailbox = config["mailbox"]
     context = ray.train.get_context()
