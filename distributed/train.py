@@ -127,8 +127,9 @@ def _drive(
             merged.receive(ray.get(mailbox.take.remote()))
         merged.receive(ray.get(mailbox.take.remote()))
     except KeyboardInterrupt:
+        mailbox.stop.remote()
         if merged.heard:  # before that nothing was done that is worth keeping
-            _await_stop(mailbox, fit)
+            _await_stop(fit)
         raise
     finally:
         merged.finish()
@@ -145,10 +146,9 @@ def _drive(
     raise HashnetError(f"the workers ended without a result ({outcome!r})")
 
 
-def _await_stop(mailbox: Any, fit: Background[Any]) -> None:
-    """Have the workers stop, and wait for them; a second Ctrl-C ends the waiting."""
+def _await_stop(fit: Background[Any]) -> None:
+    """Wait for workers that were told to stop; a second Ctrl-C ends the waiting."""
     began = time.monotonic()
-    mailbox.stop.remote()
     while time.monotonic() - began < _STOP_TIMEOUT_S:
         try:
             if fit.wait(_POLL_S):
