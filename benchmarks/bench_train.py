@@ -1,10 +1,11 @@
 """Training with workers on Ray beside a local run: images a second, start-up, and how far the losses part.
 
-    python -m benchmarks.bench_train
+    python -m benchmarks.bench_train --workload resnet18 --name train_resnet18
 
 Each workload is trained locally, with one worker, and with several, from one seed, `--repeats` times in
 turn. Rates are of the training phase, figures at the ends of stages included, reading and start-up excluded;
-the workers share the threads of the local run. Differences are of the loss over a sample, at the end of each
+the workers share the threads of the local run, and have its niceness (Ray's default is 15). Freed memory is
+kept on both sides, as `hashnet train` has it. Differences are of the loss over a sample, at the end of each
 stage.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import statistics
 import tempfile
 import time
@@ -25,6 +27,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.provenance import keep, provenance
+from hashnet.allocator import keep_freed_memory
 from hashnet.datasets import open_images
 from hashnet.training import TrainConfig, TrainResult, train
 
@@ -41,7 +44,7 @@ class Workload:
 
 WORKLOADS = (
     Workload(
-        "resnet18, whole, 64 px",
+        "resnet18",
         256,
         32,
         TrainConfig(
@@ -57,7 +60,7 @@ WORKLOADS = (
         ),
     ),
     Workload(
-        "small_cnn, whole, 32 px",
+        "small_cnn",
         1024,
         32,
         TrainConfig(
@@ -72,7 +75,7 @@ WORKLOADS = (
         ),
     ),
     Workload(
-        "head on features of small_cnn",
+        "head",
         2048,
         32,
         TrainConfig(
@@ -86,6 +89,7 @@ WORKLOADS = (
     ),
 )
 LABELS = 10
+NICENESS = "RAY_worker_niceness"  # of the environment, read when Ray is loaded
 
 
 def make_pack(path: Path, workload: Workload) -> None:
@@ -153,27 +157,38 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument(
+        "--workload",
+        nargs="+",
+        choices=[one.name for one in WORKLOADS],
+        default=[one.name for one in WORKLOADS],
+        help="resnet18 and small_cnn train all of the network, head a head on features of small_cnn",
+    )
     parser.add_argument("--name", default="train", help="file name of the results")
     arguments = parser.parse_args()
 
+    keep_freed_memory()
+    os.environ.setdefault(NICENESS, "0")
     from hashnet.distributed import ray_cluster
 
+    workloads = [one for one in WORKLOADS if one.name in arguments.workload]
     ways = [0, *arguments.workers]
     result: dict[str, Any] = {
         "benchmark": "train",
         "protocol": {
             "threads": torch.get_num_threads(),
             "repeats": arguments.repeats,
+            "niceness_of_workers": int(os.environ[NICENESS]),
             "figures": "medians; losses of the first repeat",
             "workloads": {
                 one.name: {"n_images": one.n_images, "side": one.side, "config": asdict(one.config)}
-                for one in WORKLOADS
+                for one in workloads
             },
         },
         "figures": {},
     }
     with tempfile.TemporaryDirectory() as scratch, ray_cluster("local"):
-        for workload in WORKLOADS:
+        for workload in workloads:
             path = Path(scratch) / "pack.npz"
             make_pack(path, workload)
             runs: dict[int, list[tuple[TrainResult, float]]] = {way: [] for way in ways}
@@ -187,7 +202,7 @@ def main() -> None:
                 measured = figures(workload, runs[way], base)
                 result["figures"].setdefault(workload.name, {})[name] = measured
                 print(
-                    f"{workload.name:30} {name:10} {measured['images_per_s']:8.1f} images/s, "
+                    f"{workload.name:10} {name:10} {measured['images_per_s']:8.1f} images/s, "
                     f"start-up {measured['start_up_s']:5.1f} s, "
                     f"loss differs by {measured['largest_loss_difference']:.1e}"
                     f"{', same fingerprint' if measured['same_fingerprint'] else ''}",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import threading
 import time
 import uuid
 import warnings
@@ -21,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from ray.train.torch import TorchConfig, TorchTrainer
 
+from hashnet.allocator import keep_freed_memory
 from hashnet.datasets import open_images
 from hashnet.errors import CollapseWarning, HashnetError
 from hashnet.progress import MIN_INTERVAL_S, NO_PROGRESS, Progress
@@ -41,8 +41,10 @@ from .train_plan import (
     threads_of_worker,
     why_given_up,
 )
+from .train_thread import Background
 
 MAX_FAILURES = 3
+RESIZE_INTERVAL_S = 60.0  # how often an elastic number of workers is compared with what the cluster has
 _POLL_S = 0.2
 _STOP_TIMEOUT_S = 60.0
 _SAME_PRESS_S = 1.0
@@ -118,45 +120,39 @@ def _drive(
     """Run the workers, report their progress, and return their result or raise what they ended with."""
     mailbox = ray.remote(num_cpus=0)(Mailbox).remote()
     trainer = _trainer(spec, workers, mailbox, max_failures=max_failures)
-    ended: list[Any] = []
-
-    def fit() -> None:
-        try:
-            ended.append(trainer.fit().return_value)
-        except BaseException as error:  # it is raised in the thread of the caller
-            ended.append(error)
-
     # In a thread, because fit() in the main thread would take Ctrl-C for itself and end the process.
-    thread = threading.Thread(target=fit, name="ray-train", daemon=True)
-    thread.start()
+    fit = Background(trainer.fit, name="ray-train")
     try:
-        while thread.is_alive():
-            thread.join(_POLL_S)
+        while not fit.wait(_POLL_S):
             merged.receive(ray.get(mailbox.take.remote()))
+        merged.receive(ray.get(mailbox.take.remote()))
     except KeyboardInterrupt:
-        _await_stop(mailbox, thread)
+        mailbox.stop.remote()
+        if merged.heard:  # before that nothing was done that is worth keeping
+            _await_stop(fit)
         raise
     finally:
         merged.finish()
-    outcome = ended[0]
+    try:
+        outcome = fit.result().return_value
+    except ray.train.TrainingFailedError as error:
+        failures = getattr(error, "worker_failures", None) or {0: error}
+        told = {rank: str(failure) for rank, failure in failures.items()}
+        raise HashnetError(why_given_up(told, max_failures=max_failures)) from error
     if isinstance(outcome, TrainResult):
         return outcome
-    if isinstance(outcome, ray.train.TrainingFailedError):
-        failures = getattr(outcome, "worker_failures", None) or {0: outcome}
-        told = {rank: str(error) for rank, error in failures.items()}
-        raise HashnetError(why_given_up(told, max_failures=max_failures)) from outcome
     if isinstance(outcome, BaseException):
         raise outcome
     raise HashnetError(f"the workers ended without a result ({outcome!r})")
 
 
-def _await_stop(mailbox: Any, thread: threading.Thread) -> None:
-    """Have the workers stop, and wait for them; a second Ctrl-C ends the waiting."""
+def _await_stop(fit: Background[Any]) -> None:
+    """Wait for workers that were told to stop; a second Ctrl-C ends the waiting."""
     began = time.monotonic()
-    mailbox.stop.remote()
-    while thread.is_alive() and time.monotonic() - began < _STOP_TIMEOUT_S:
+    while time.monotonic() - began < _STOP_TIMEOUT_S:
         try:
-            thread.join(_POLL_S)
+            if fit.wait(_POLL_S):
+                return
         except KeyboardInterrupt:
             # Launchers pass on a Ctrl-C that the terminal has sent to their children already.
             if time.monotonic() - began > _SAME_PRESS_S:
@@ -164,9 +160,12 @@ def _await_stop(mailbox: Any, thread: threading.Thread) -> None:
 
 
 def _trainer(spec: TrainSpec, workers: tuple[int, int], mailbox: Any, *, max_failures: int) -> TorchTrainer:
-    total = ray.cluster_resources()
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     resources = resources_of(
-        workers, device=spec.config.device, cpus=total.get("CPU", 0.0), gpus=total.get("GPU", 0.0)
+        workers,
+        device=spec.config.device,
+        cpus=[node.get("CPU", 0.0) for node in nodes],
+        gpus=[node.get("GPU", 0.0) for node in nodes],
     )
     least, most = workers
     # How often the controller looks at its workers: the end of every run, and of every worker, waits for it.
@@ -180,6 +179,7 @@ def _trainer(spec: TrainSpec, workers: tuple[int, int], mailbox: Any, *, max_fai
         scaling_config=ray.train.ScalingConfig(
             num_workers=most if least == most else (least, most),
             use_gpu=resources.gpu,
+            elastic_resize_monitor_interval_s=RESIZE_INTERVAL_S,
             resources_per_worker={"CPU": resources.cpus, **({"GPU": 1} if resources.gpu else {})},
             # GPUs of one node are joined faster than nodes; CPUs of other nodes are not shared.
             placement_strategy="PACK" if resources.gpu else "SPREAD",
@@ -198,6 +198,7 @@ def _work(config: dict[str, Any]) -> TrainResult | BaseException:
 
     What is raised here is taken for the failure of a worker, and tried again.
     """
+    keep_freed_memory()
     spec: TrainSpec = config["spec"]
     mailbox = config["mailbox"]
     context = ray.train.get_context()

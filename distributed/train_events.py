@@ -133,6 +133,11 @@ class MergedProgress:
                 for event in letter.events:
                     self._report(letter.rank, event)
 
+    @property
+    def heard(self) -> bool:
+        """Whether any worker has written."""
+        return bool(self._attempts)
+
     def finish(self) -> None:
         """End the open phase."""
         if self._phase is not None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,24 +50,34 @@ def check_workers(workers: int | tuple[int, int]) -> tuple[int, int]:
     return least, most
 
 
-def resources_of(workers: tuple[int, int], *, device: str, cpus: float, gpus: float) -> Resources:
-    """Return what each of ``workers`` (least, most) reserves of a cluster with ``cpus`` and ``gpus``.
+def resources_of(
+    workers: tuple[int, int], *, device: str, cpus: Sequence[float], gpus: Sequence[float]
+) -> Resources:
+    """Return what each of ``workers`` (least, most) reserves of nodes with so many ``cpus`` and ``gpus``.
 
-    A GPU for each where ``device`` is "cuda", or "auto" and there are enough. At most one CPU, less where
-    there are not enough for all, in steps of 0.01; of an elastic number always a whole one, since Ray counts
-    how many fit. Raises ValueError where a wanted GPU is not there.
+    A GPU for each where ``device`` is "cuda", or "auto" and there are enough for the least. One CPU, or the
+    largest share of one, in steps of 0.01, of which the nodes have enough for the least: Ray would wait in
+    silence for the rest. Nodes without any CPU are taken for a cluster that grows with what is asked for.
+
+    Raises ValueError where a wanted GPU is not there, or the least are more than 100 a CPU.
     """
-    least, most = workers
-    gpu = device.startswith("cuda") or (device == "auto" and gpus >= least)
-    if gpu and gpus < least:
+    least, _ = workers
+    n_gpus = sum(gpus)
+    gpu = device.startswith("cuda") or (device == "auto" and n_gpus >= least)
+    if gpu and n_gpus < least:
         raise ValueError(
-            f"{least} workers on device {device!r} need a GPU each, the cluster has {gpus:g}; take fewer "
+            f"{least} workers on device {device!r} need a GPU each, the cluster has {n_gpus:g}; take fewer "
             "workers, or device cpu"
         )
-    if least != most:
+    if sum(cpus) == 0:
         return Resources(1.0, gpu)
-    share = math.floor(100 * min(1.0, cpus / most)) / 100
-    return Resources(max(share, 0.01), gpu)
+    for percent in range(100, 0, -1):
+        share = percent / 100
+        # As Ray counts them, in floats: ten times 0.1 is more than 1.
+        if sum(of_node // share for of_node in cpus) >= least:
+            return Resources(share, gpu)
+    there = ", ".join(f"{of_node:g}" for of_node in cpus)
+    raise ValueError(f"{least} workers do not fit on nodes with {there} CPUs; take fewer workers")
 
 
 def threads_of_worker(threads: int, workers_on_node: int) -> int:

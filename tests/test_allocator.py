@@ -32,3 +32,51 @@ def faults(mode):
 def test_memory_that_was_freed_is_used_again():
     # With pages of 2 MiB there are 32 faults an array without it.
     assert faults("keep") < 20 < faults("give back")
+
+
+@pytest.fixture
+def order(monkeypatch):
+    """In which order memory was told to stay, and encoders were loaded."""
+    from hashnet.encoding import Encoder
+
+    told = []
+    load = Encoder.load
+    monkeypatch.setattr("hashnet.allocator.keep_freed_memory", lambda: told.append("keep"))
+    monkeypatch.setattr(Encoder, "load", lambda *given, **named: told.append("load") or load(*given, **named))
+    return told
+
+
+def test_a_search_with_images_keeps_memory_before_it_loads_the_model(order, tiny_model, tmp_path):
+    from PIL import Image
+
+    from hashnet.cli.questions import encode_files
+
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    assert encode_files([tmp_path / "a.png"], tiny_model, wanted=None).shape == (1, 4)
+    assert order == ["keep", "load"]
+
+
+def test_a_service_keeps_memory_before_it_loads_the_model(order, tiny_model):
+    pytest.importorskip("fastapi")
+    from hashnet.distributed.serving.source import Source
+
+    assert Source(tiny_model, tiny_model).load_encoder() is not None
+    assert order == ["keep", "load"]
+    assert Source(tiny_model).load_encoder() is None
+    assert order == ["keep", "load"]
+
+
+def test_a_local_training_keeps_memory_before_it_begins(monkeypatch, tmp_path):
+    from hashnet.cli.train import train
+
+    told = []
+    monkeypatch.setattr("hashnet.allocator.keep_freed_memory", lambda: told.append("keep"))
+
+    def stop(*given, **named):
+        told.append("train")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hashnet.training.train", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(data="digits", output=tmp_path / "model")
+    assert told == ["keep", "train"]

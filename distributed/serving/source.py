@@ -52,8 +52,10 @@ class Source:
         """Return the encoder of the model, None without one."""
         if self.model is None:
             return None
+        from hashnet.allocator import keep_freed_memory
         from hashnet.encoding import Encoder
 
+        keep_freed_memory()
         encoder = Encoder.load(self.model)
         # The first image takes a hundred times as long as the next.
         encoder.encode(np.zeros((1, 32, 32), dtype=np.uint8))

@@ -78,12 +78,14 @@ def load_queries(path: Path) -> Codes:
 
 def encode_files(files: Sequence[Path], model: Path, *, wanted: str | None) -> Codes:
     """Return the codes of image files; FingerprintError for another model than that of the index."""
+    from hashnet.allocator import keep_freed_memory
     from hashnet.datasets import load_image
     from hashnet.encoding import Encoder
 
     for file in files:
         if not file.is_file():
             raise FileNotFoundError(f"query image {file} does not exist")
+    keep_freed_memory()
     encoder = Encoder.load(model)
     if wanted is not None and encoder.fingerprint != wanted:
         raise FingerprintError(encoder.fingerprint, wanted, what=f"queries of model {model}")

@@ -174,8 +174,10 @@ def train(
             progress=watched,
         )
     else:
+        from hashnet.allocator import keep_freed_memory
         from hashnet.training import train as train_model
 
+        keep_freed_memory()
         result = train_model(
             images,
             database,

@@ -46,7 +46,10 @@ class ProcessGroup:
     def replicate(self, module: nn.Module) -> nn.Module:
         """Return ``module`` under DistributedDataParallel."""
         # Buffers are computed alike everywhere; sending them in every step would be for nothing.
-        return DistributedDataParallel(module, process_group=self._group, broadcast_buffers=False)
+        # Gradients lie where they are summed, which saves a copy of all of them in every step.
+        return DistributedDataParallel(
+            module, process_group=self._group, broadcast_buffers=False, gradient_as_bucket_view=True
+        )
 
     def exchange(self, text: str) -> list[str]:
         """Return the texts of all processes, sent as bytes."""

@@ -6,6 +6,8 @@ a share both would silently give another training, which depends on the number o
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -28,11 +30,7 @@ class WholeBatchNorm2d(nn.BatchNorm2d):
         self.weight, self.bias = like.weight, like.bias
         self.running_mean, self.running_var = like.running_mean, like.running_var
         self.num_batches_tracked = like.num_batches_tracked
-        self._world = world
-        counts = share_counts(batch_size, world)
-        self._ones = [1] * world.size
-        self._weights = [count / batch_size for count in counts]
-        self._batch_size = batch_size
+        self._shares = _Shares(world, batch_size)
         self.train(like.training)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -41,15 +39,12 @@ class WholeBatchNorm2d(nn.BatchNorm2d):
             return super().forward(x)
         with torch.autocast(x.device.type, enabled=False):
             whole = x if x.dtype == torch.float64 else x.float()
-            var, mean = torch.var_mean(whole, dim=(0, 2, 3), correction=0)
-            of_all = self._world.gather(torch.stack([mean, var])[None], self._ones)
-            weights = of_all.new_tensor(self._weights)[:, None]
-            means, variances = of_all[:, 0], of_all[:, 1]
-            mean = (weights * means).sum(dim=0)
-            var = (weights * (variances + (means - mean) ** 2)).sum(dim=0)
-            self._track(mean.detach(), var.detach(), self._batch_size * x.shape[2] * x.shape[3])
-            scale = torch.rsqrt(var + self.eps) * self.weight
-            y = (whole - mean[:, None, None]) * scale[:, None, None] + self.bias[:, None, None]
+            mean, var = self._shares.statistics(whole.detach())
+            count = self._shares.count(whole)
+            self._track(mean, var, count)
+            y: Tensor = _Normalise.apply(  # type: ignore[no-untyped-call]
+                whole, self.weight, self.bias, _Moments(mean, var, self.eps, self._shares)
+            )
         return y.to(x.dtype)
 
     def _track(self, mean: Tensor, var: Tensor, n: int) -> None:
@@ -59,6 +54,73 @@ class WholeBatchNorm2d(nn.BatchNorm2d):
         momentum = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
         self.running_mean.lerp_(mean, momentum)
         self.running_var.lerp_(var * (n / max(n - 1, 1)), momentum)
+
+
+class _Shares:
+    """What the processes of a world know together of a batch; every call is made by all of them."""
+
+    def __init__(self, world: World, batch_size: int) -> None:
+        self._world, self._batch_size = world, batch_size
+        self._ones = [1] * world.size
+        self._weights = [count / batch_size for count in share_counts(batch_size, world)]
+
+    def count(self, x: Tensor) -> int:
+        """Return how many values a channel has in the whole batch, of which ``x`` is a share."""
+        return self._batch_size * x.shape[2] * x.shape[3]
+
+    def statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and variance (with divisor n) of each channel over the whole batch."""
+        if x.device.type == "cpu":
+            # Five times as fast as var_mean over three dimensions, and the first half of torch's batch norm.
+            mean, var = torch.ops.aten.batch_norm_update_stats(x, None, None, 0.0)
+        else:
+            var, mean = torch.var_mean(x, dim=(0, 2, 3), correction=0)
+        of_all = self._world.gather(torch.stack([mean, var])[None], self._ones)
+        weights = of_all.new_tensor(self._weights)[:, None]
+        means, variances = of_all[:, 0], of_all[:, 1]
+        mean = (weights * means).sum(dim=0)
+        return mean, (weights * (variances + (means - mean) ** 2)).sum(dim=0)
+
+    def total(self, x: Tensor) -> Tensor:
+        """Return the sum of what all processes give."""
+        return self._world.gather(x[None], self._ones).sum(dim=0)
+
+
+class _Moments(NamedTuple):
+    mean: Tensor
+    var: Tensor
+    eps: float
+    shares: _Shares
+
+
+class _Normalise(torch.autograd.Function):
+    """``(x - mean) / sqrt(var + eps) * weight + bias``, where mean and variance are those of the whole batch.
+
+    Both depend on the shares of all processes. With u = (x - mean) / sqrt(var + eps), and sums over all n
+    values of a channel, the gradient is weight / sqrt(var + eps) * (dy - sum(dy) / n - u sum(dy u) / n). Its
+    first term and the sums of one share are what torch's batch norm gives back when its statistics are
+    constants, in one pass; the other two are again a batch norm of x, with other weights.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, moments: _Moments) -> Tensor:
+        mean, var, eps, shares = moments
+        ctx.save_for_backward(x, weight, mean, var)
+        ctx.eps, ctx.shares = eps, shares
+        return functional.batch_norm(x, mean, var, weight, bias, training=False, eps=eps)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, mean, var = ctx.saved_tensors
+        eps, shares = ctx.eps, ctx.shares
+        dx, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
+            gradients[0].contiguous(), x, weight, mean, var, None, None, False, eps, [True, True, True]
+        )
+        if ctx.needs_input_grad[0]:
+            sums = shares.total(torch.stack([of_weight, of_bias]))
+            scaled = sums * (weight * torch.rsqrt(var + eps) / shares.count(x))
+            dx -= functional.batch_norm(x, mean, var, scaled[0], scaled[1], training=False, eps=eps)
+        return dx, of_weight, of_bias, None
 
 
 class WholeBatchDropout(nn.Dropout):

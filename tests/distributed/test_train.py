@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from ray_processes import ray_processes
 
 from hashnet.datasets import open_images
 from hashnet.errors import HashnetError
@@ -114,28 +116,12 @@ class Interrupt:
 LONG = replace(CONFIG, iterations=2500, lr=1e-3, checkpoint_every=100)
 
 
-def workers_of_this_ray():
-    """Process ids of the training workers of the Ray that this process started."""
-    import ray
-
-    session = ray._private.worker.global_worker.node.get_session_dir_path()
-    raylets = [pid for pid, line in command_lines() if "raylet/raylet" in line and session in line]
-    return [pid for pid, line in command_lines() if "RayTrainWorker" in line and parent(pid) in raylets]
-
-
 def command_lines():
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             yield int(path.parent.name), path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue
-
-
-def parent(pid):
-    try:
-        return int((Path("/proc") / str(pid) / "stat").read_text().rsplit(")", 1)[1].split()[1])
-    except OSError:
-        return -1
 
 
 class Killer(Recorder):
@@ -148,7 +134,7 @@ class Killer(Recorder):
     def advance(self, done=1, **figures):
         super().advance(done, **figures)
         if self.killed is None and self.done.get("train", 0) >= self._at:
-            self.killed = workers_of_this_ray()[-1]
+            self.killed = ray_processes("RayTrainWorker", below=os.getpid())[-1]
             os.kill(self.killed, signal.SIGKILL)
 
 
@@ -179,6 +165,69 @@ def test_killed_workers_are_started_again_and_end_at_the_model_of_an_undisturbed
 
 
 @pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.parametrize(("workers", "began_with"), [((1, 3), 2), ((2, 4), 2), ((3, 5), 3)])
+def test_an_elastic_number_begins_with_what_two_cpus_have_room_for(local, tmp_path, workers, began_with):
+    from hashnet.distributed import train_with_ray
+
+    result = train_with_ray("digits", tmp_path / "model", CONFIG, indices=ROWS, workers=workers)
+    assert result.metrics["training"]["workers"] == began_with
+    for stage, of_one in zip(result.metrics["stages"], local.metrics["stages"], strict=True):
+        assert stage["loss_relaxed"] == pytest.approx(of_one["loss_relaxed"], abs=1e-5)
+    assert load_model(tmp_path / "model").fingerprint == result.fingerprint
+
+
+ELASTIC = """
+import json, sys
+import numpy as np
+import hashnet.distributed.train as ray_training
+from hashnet.progress import make_progress
+from hashnet.training import TrainConfig
+output, address, config = sys.argv[1:]
+ray_training.RESIZE_INTERVAL_S = 1.0
+result = ray_training.train_with_ray(
+    "digits", output, TrainConfig(**json.loads(config)), indices=np.arange(200), workers=(1, 2),
+    address=address, progress=make_progress("json"),
+)
+print(result.metrics["training"]["workers"])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_a_group_of_the_least_grows_with_the_cluster_and_goes_on_from_its_checkpoint(tmp_path):
+    cluster_utils = pytest.importorskip("ray.cluster_utils")
+    node = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
+    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+    config = asdict(replace(LONG, iterations=20_000))
+    command = [sys.executable, "-c", ELASTIC, str(tmp_path / "m"), cluster.address, json.dumps(config)]
+    told, sizes = [], []
+    try:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+        ) as training:
+            for line in training.stderr:
+                event = json.loads(line) if line.startswith("{") else {}
+                if event.get("what") != "train":
+                    continue
+                told.append((event["event"], event["done"]))
+                if len(sizes) == 0 and event["done"] >= 500:
+                    sizes.append(len(ray_processes("RayTrainWorker", below=os.getpid())))
+                    cluster.add_node(**node)
+            said, _ = training.communicate(timeout=120)
+        assert training.returncode == 0, told[-3:]
+    finally:
+        cluster.shutdown()
+    assert sizes == [1], "it began with another number than the least"
+    assert said.strip() == "2"
+    began = [place for place, (event, _) in enumerate(told) if event == "start"]
+    assert len(began) == 2, told
+    # The first letter of the second group tells where it went on.
+    assert told[began[1] + 1][1] >= 400
+
+
+@pytest.mark.slow
 def test_ctrl_c_ends_the_command_with_a_checkpoint_from_which_a_local_run_goes_on(tmp_path):
     command = [
         *(sys.executable, "-m", "hashnet", "train", "--data", "digits", "--output", str(tmp_path / "m")),
@@ -203,12 +252,12 @@ def test_ctrl_c_ends_the_command_with_a_checkpoint_from_which_a_local_run_goes_o
     assert 0 < values["iteration"] < 4000
     assert tensors["model.head.hash_layer.weight"].shape == (16, 512)
     deadline = time.monotonic() + 30
-    while any(parent_session(pid) == training.pid for pid, _ in command_lines()):
+    while any(session_of(pid) == training.pid for pid, _ in command_lines()):
         assert time.monotonic() < deadline, "processes are left"
         time.sleep(0.5)
 
 
-def parent_session(pid):
+def session_of(pid):
     try:
         return os.getsid(pid)
     except OSError:

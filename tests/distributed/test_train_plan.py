@@ -27,17 +27,25 @@ def test_no_workers_are_refused(workers):
 @pytest.mark.parametrize(
     ("workers", "device", "cpus", "gpus", "expected"),
     [
-        ((2, 2), "cpu", 2, 0, Resources(1.0, False)),
-        ((2, 2), "cpu", 64, 8, Resources(1.0, False)),
-        ((3, 3), "auto", 2, 0, Resources(0.66, False)),
-        ((4, 4), "auto", 64, 3, Resources(1.0, False)),
-        ((4, 4), "auto", 64, 4, Resources(1.0, True)),
-        ((1, 4), "cuda", 64, 1, Resources(1.0, True)),
-        ((1, 8), "cpu", 2, 0, Resources(1.0, False)),
-        ((999, 999), "cpu", 2, 0, Resources(0.01, False)),
+        ((2, 2), "cpu", [2], [0], Resources(1.0, False)),
+        ((2, 2), "cpu", [32, 32], [4, 4], Resources(1.0, False)),
+        ((3, 3), "auto", [2], [0], Resources(0.66, False)),
+        # Each node has room for two halves; of 0.66 there would be room for one each.
+        ((3, 3), "auto", [1, 1], [0, 0], Resources(0.5, False)),
+        # In floats ten times 0.1 do not fit into 1.
+        ((10, 10), "cpu", [1], [0], Resources(0.09, False)),
+        ((4, 4), "auto", [64], [3], Resources(1.0, False)),
+        ((4, 4), "auto", [32, 32], [2, 2], Resources(1.0, True)),
+        ((1, 4), "cuda", [64], [1], Resources(1.0, True)),
+        ((1, 8), "cpu", [2], [0], Resources(1.0, False)),
+        ((2, 8), "cpu", [2], [0], Resources(1.0, False)),
+        # Ray would wait for a third CPU without a word.
+        ((3, 8), "cpu", [2], [0], Resources(0.66, False)),
+        ((4, 4), "cpu", [0.0], [0], Resources(1.0, False)),
+        ((4, 4), "cpu", [], [], Resources(1.0, False)),
     ],
 )
-def test_each_worker_reserves_at_most_a_cpu_and_a_gpu_where_there_are_enough(
+def test_each_worker_reserves_at_most_a_cpu_and_a_gpu_where_there_are_enough_for_the_least(
     workers, device, cpus, gpus, expected
 ):
     assert resources_of(workers, device=device, cpus=cpus, gpus=gpus) == expected
@@ -45,7 +53,12 @@ def test_each_worker_reserves_at_most_a_cpu_and_a_gpu_where_there_are_enough(
 
 def test_a_wanted_gpu_that_is_not_there_is_refused():
     with pytest.raises(ValueError, match=r"2 workers on device 'cuda' need a GPU each, the cluster has 1"):
-        resources_of((2, 2), device="cuda", cpus=8, gpus=1.0)
+        resources_of((2, 2), device="cuda", cpus=[8], gpus=[1.0])
+
+
+def test_more_workers_than_ray_can_place_are_refused():
+    with pytest.raises(ValueError, match=r"999 workers do not fit on nodes with 2, 4 CPUs; take fewer"):
+        resources_of((999, 999), device="cpu", cpus=[2.0, 4.0], gpus=[])
 
 
 @pytest.mark.parametrize(("threads", "on_node", "expected"), [(8, 2, 4), (2, 3, 1), (2, 1, 2), (2, 0, 2)])

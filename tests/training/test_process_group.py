@@ -10,7 +10,7 @@ from torch import nn
 from hashnet.errors import ErrorRateError, HashnetError
 from hashnet.losses import HashNetLoss, pair_weights
 from hashnet.models import NetworkConfig, build_network, relaxed
-from hashnet.training.whole_batch import see_whole_batch
+from hashnet.training.whole_batch import WholeBatchNorm2d, see_whole_batch
 from hashnet.training.world import ALONE, share, share_counts, together
 
 SETTINGS = {
@@ -116,6 +116,43 @@ def test_without_the_whole_batch_norm_would_give_other_gradients(gang):
     _, alone, _ = gradients(ALONE, 14, {}, "float64")
     _, frozen, _ = gradients(ALONE, 14, {}, "float64", True)
     assert max(differences(alone, frozen).values()) > 1e-2
+
+
+def normalised(world, dtype, whole):
+    """A batch far from 0 normalised in shares: values, gradients of input and weights, statistics."""
+    rng = np.random.default_rng(5)
+    n, channels = 13, 3
+    x = torch.from_numpy(rng.normal(200.0, 1.0, (n, channels, 5, 7)) * [[[[1.0]], [[3.0]], [[0.1]]]])
+    dy = torch.from_numpy(rng.normal(size=x.shape))
+    x, dy = (each[part_of(world, n)].to(getattr(torch, dtype)).requires_grad_() for each in (x, dy))
+    norm = nn.BatchNorm2d(channels).to(x.dtype)
+    with torch.no_grad():
+        norm.weight += torch.arange(channels)
+        norm.bias -= 1
+    if whole:
+        norm = WholeBatchNorm2d(norm, world, n)
+    norm.train()
+    y = norm(x)
+    y.backward(dy)
+    per_row = np.concatenate([y.detach().numpy(), x.grad.numpy()], axis=1)
+    per_channel = np.stack([norm.weight.grad.numpy(), norm.bias.grad.numpy()])
+    return per_row, per_channel, np.stack([norm.running_mean.numpy(), norm.running_var.numpy()])
+
+
+def test_far_from_zero_batch_norm_in_shares_is_as_exact_as_in_one_process(gang):
+    rows, sums, statistics = normalised(ALONE, "float64", False)
+    native = normalised(ALONE, "float32", False)
+    answers = gang(__file__, "normalised", "float32", True, n=3)
+    found = (
+        np.concatenate([rows for rows, _, _ in answers]),
+        np.sum([sums for _, sums, _ in answers], axis=0),
+        answers[1][2],
+    )
+    for name, exact, one, several in zip("ysr", (rows, sums, statistics), native, found, strict=True):
+        error, of_native = np.abs(several - exact).max(), np.abs(one - exact).max()
+        assert error <= 3 * of_native, name
+    double = gang(__file__, "normalised", "float64", True, n=2)
+    assert np.abs(np.concatenate([rows for rows, _, _ in double]) - rows).max() < 1e-9
 
 
 @pytest.mark.parametrize("layer", [nn.BatchNorm1d(3), nn.Dropout2d(), nn.AlphaDropout(), nn.RReLU()])
