@@ -134,11 +134,13 @@ def _here(source: Any, settings: Any, place: _Place, *, json: bool) -> None:
 def _on_ray(source: Any, settings: Any, place: _Place, *, json: bool) -> None:
     from hashnet.distributed.authentication import demand_token
     from hashnet.distributed.serving.local import bind
+    from hashnet.distributed.serving.own_ray import prepare_own_ray
 
     # Serve would try a port that is taken for a long time.
     with bind(place.host, place.port) as server:
         port = server.getsockname()[1]
     demand_token(address=place.ray)
+    prepare_own_ray(port, address=place.ray)
     from hashnet.distributed.serving.deployment import serving
 
     service = serving(source, settings, host=place.host, port=port, address=place.ray, drain_s=place.drain_s)
