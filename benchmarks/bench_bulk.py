@@ -4,9 +4,9 @@
 
 Everything is on disk: codes and queries are read from files, indexes and answers written durably. One process
 and the workers use the same cores, all of them. They take turns in one run; whatever they write must be the
-same bytes, or the benchmark exits with 1. A whole time is that of the call with Ray running already: workers
-start, units are done, the result is put together. A rate is that between a fifth and nine tenths of the rows,
-so that neither the start of workers nor the end counts.
+same bytes, or the benchmark exits with 1. Seconds are those of the call with Ray running already: workers
+start, units are done, the result is put together. Of queries there is also the rate between a fifth and nine
+tenths of them, in which neither the start of workers nor the end counts.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Way:
     """What one way of doing a job took, repeat by repeat."""
 
     seconds: list[float] = field(default_factory=list)
-    rates: list[float] = field(default_factory=list)
+    clocks: list[Clock] = field(default_factory=list)
     digests: set[str] = field(default_factory=set)
 
 
@@ -66,25 +66,30 @@ def take_turns(
             began = time.perf_counter()
             job(output, clock)
             ways[name].seconds.append(time.perf_counter() - began)
-            ways[name].rates.append(clock.rate())
+            ways[name].clocks.append(clock)
             ways[name].digests.add(digest(output))
             shutil.rmtree(output) if output.is_dir() else output.unlink()
     return ways
 
 
-def figures(ways: dict[str, Way], rows: int) -> dict[str, Any]:
-    """Return medians, and rates as parts of those of one process."""
-    local = next(iter(ways.values()))
-    table = {}
-    for name, way in ways.items():
-        rate, seconds = statistics.median(way.rates), statistics.median(way.seconds)
-        table[name] = {
-            "seconds": round(seconds, 2),
-            "rows_per_s": round(rate),
-            "rows_per_s_whole": round(rows / seconds),
-            "of_one_process": round(rate / statistics.median(local.rates), 3),
-            "of_one_process_whole": round(statistics.median(local.seconds) / seconds, 3),
+def figures(ways: dict[str, Way], rows: int, *, rates: bool) -> dict[str, Any]:
+    """Return medians, as they are and as parts of those of one process; ``rates`` for many small units."""
+    seconds = {name: statistics.median(way.seconds) for name, way in ways.items()}
+    table: dict[str, Any] = {
+        name: {
+            "seconds": round(one, 2),
+            "rows_per_s": round(rows / one),
+            "of_one_process": round(seconds["one process"] / one, 3),
         }
+        for name, one in seconds.items()
+    }
+    if rates:
+        between = {
+            name: statistics.median(clock.rate() for clock in way.clocks) for name, way in ways.items()
+        }
+        for name, one in between.items():
+            table[name]["rows_per_s_between"] = round(one)
+            table[name]["between_of_one_process"] = round(one / between["one process"], 3)
     return table
 
 
@@ -92,10 +97,10 @@ def main() -> int:
     """Measure, print and keep the figures; 1 if not all wrote the same."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--n", type=float, default=2e7, help="codes")
-    parser.add_argument("--queries", type=float, default=1e6, help="of the radius search; k-NN has a quarter")
+    parser.add_argument("--queries", type=float, default=2e5, help="of the radius search; k-NN has a tenth")
     parser.add_argument("--bits", type=int, default=64)
     parser.add_argument("--shards", type=int, default=8)
-    parser.add_argument("--unit-queries", type=int, default=1 << 14)
+    parser.add_argument("--unit-queries", type=int, default=1 << 11)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
@@ -117,7 +122,7 @@ def main() -> int:
         drawn = clustered_source(n, args.bits, seed=args.seed)
         drawn.write(codes, n)
         asked = {"k-NN": folder / "knn.npy", "radius": folder / "radius.npy"}
-        sizes = {"k-NN": n_queries // 4, "radius": n_queries}
+        sizes = {"k-NN": n_queries // 10, "radius": n_queries}
         for name, path in asked.items():
             np.save(path, drawn.queries(sizes[name]))
 
@@ -148,11 +153,12 @@ def main() -> int:
             doing = {names[w]: build(w) if job == "build" else search(job, w) for w in names}
             ways = take_turns(doing, folder, repeats=args.repeats)
             agree = agree and len(set().union(*(way.digests for way in ways.values()))) == 1
-            tables[job] = figures(ways, rows)
+            tables[job] = figures(ways, rows, rates=job != "build")
             for name, one in tables[job].items():
+                between = f", {one['between_of_one_process']:.2f} between" if job != "build" else ""
                 print(
-                    f"{job:8} {name:12} {one['rows_per_s']:>10} rows/s ({one['of_one_process']:.2f})   "
-                    f"{one['seconds']:6.2f} s whole ({one['of_one_process_whole']:.2f})",
+                    f"{job:8} {name:12} {one['seconds']:6.2f} s {one['rows_per_s']:>10} rows/s, "
+                    f"{one['of_one_process']:.2f} of one process{between}",
                     flush=True,
                 )
     print("all wrote the same bytes" if agree else "not all wrote the same bytes")
