@@ -38,7 +38,8 @@ def prepare_own_ray(
         {
             _DIRECT: "1",
             _LEAST_PORT: str(port),
-            "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(port + apps - 1),
+            # Exclusive, although it is called the largest port.
+            "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(port + apps),
             # There is no load balancer that would have to notice first that a port is gone, or taken again.
             "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
             "RAY_SERVE_PORT_QUARANTINE_S": "0",

@@ -23,7 +23,8 @@ def test_the_app_gets_the_port_and_its_share():
     assert prepare_own_ray(8000, environment=environment, loaded=())
     assert environment["RAY_SERVE_ENABLE_DIRECT_INGRESS"] == "1"
     assert environment["RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT"] == "8000"
-    assert environment["RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT"] == "8000"
+    # Ray takes it as the first port that is not for apps.
+    assert environment["RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT"] == "8001"
     assert environment["RAY_worker_niceness"] == "0"
     assert listens_directly(8000, environment)
 
@@ -31,7 +32,7 @@ def test_the_app_gets_the_port_and_its_share():
 def test_several_apps_get_a_port_each():
     environment = {}
     assert prepare_own_ray(8000, apps=3, environment=environment, loaded=())
-    assert environment["RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT"] == "8002"
+    assert environment["RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT"] == "8003"
 
 
 @pytest.mark.parametrize(
