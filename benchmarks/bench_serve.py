@@ -120,10 +120,12 @@ def on_ray(index: Path, shards: int, *, direct: bool) -> Iterator[dict[str, tupl
         stdout=subprocess.PIPE,
         text=True,
     )
-    # At the end its stdin is closed, and its end awaited.
-    with process:
-        line = process.stdout.readline() if process.stdout else ""
+    line = process.stdout.readline() if process.stdout else ""
+    try:
         yield {name: (port, path) for name, (port, path) in json.loads(line).items()}
+    finally:
+        # Closes its stdin, and reads what it still says until it ends.
+        process.communicate()
 
 
 @contextmanager
