@@ -97,10 +97,10 @@ def main() -> int:
     """Measure, print and keep the figures; 1 if not all wrote the same."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--n", type=float, default=2e7, help="codes")
-    parser.add_argument("--queries", type=float, default=2e5, help="of the radius search; k-NN has a tenth")
+    parser.add_argument("--queries", type=float, default=3e4)
     parser.add_argument("--bits", type=int, default=64)
     parser.add_argument("--shards", type=int, default=8)
-    parser.add_argument("--unit-queries", type=int, default=1 << 11)
+    parser.add_argument("--unit-queries", type=int, default=1 << 10)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
@@ -122,7 +122,7 @@ def main() -> int:
         drawn = clustered_source(n, args.bits, seed=args.seed)
         drawn.write(codes, n)
         asked = {"k-NN": folder / "knn.npy", "radius": folder / "radius.npy"}
-        sizes = {"k-NN": n_queries // 10, "radius": n_queries}
+        sizes = {"k-NN": n_queries, "radius": n_queries}
         for name, path in asked.items():
             np.save(path, drawn.queries(sizes[name]))
 
