@@ -60,33 +60,72 @@ def serve_empty() -> None:
         )
 
 
-@contextmanager
-def on_ray(index: Path, shards: int) -> Iterator[dict[str, tuple[int, str]]]:
-    """Run the empty app and the service, with and without batching, on Ray Serve: name -> (port, path)."""
+def serve_on_ray(index: Path, shards: int, *, direct: bool) -> None:
+    """Run the empty app and the service, with and without batching, on Ray Serve until stdin ends.
+
+    Prints name -> (port, path). With ``direct`` they listen themselves, else Serve's proxy does.
+    """
+    ports = free_ports(3)
+    if not direct:
+        os.environ["RAY_SERVE_ENABLE_DIRECT_INGRESS"] = "0"
+    from hashnet.distributed.authentication import demand_token
+    from hashnet.distributed.serving.own_ray import prepare_own_ray
+
+    demand_token(address="local")
+    prepare_own_ray(ports[0], apps=len(ports), address="local")
     from hashnet.distributed import ray_cluster
     from hashnet.distributed.serving.deployment import SearchService, deploy, running, wait_for
-    from hashnet.distributed.serving.local import bind
     from hashnet.distributed.serving.settings import ServiceSettings
     from hashnet.distributed.serving.source import Source
     from ray import serve
 
-    with bind(HOST, 0) as free:
-        port = free.getsockname()[1]
     empty = deploy(serve.ingress(empty_app)(), max_ongoing=128, drain_s=1)
-    with ray_cluster("local"), running(empty.bind(), host=HOST, port=port):
-        names = {"empty": (port, "/search")}
-        for name, batch in (("batching", 256), ("no batching", 1)):
-            prefix = "/" + name.replace(" ", "-")
+    with ray_cluster("local"), running(empty.bind(), host=HOST, port=ports[0]):
+        names = {"empty": (ports[0], "/search")}
+        for number, (name, batch) in enumerate((("batching", 256), ("no batching", 1)), start=1):
+            prefix, port = "/" + name.replace(" ", "-"), ports[number if direct else 0]
             service = deploy(serve.ingress()(SearchService), max_ongoing=128, drain_s=1)
             settings = ServiceSettings(batch_queries=batch)
             serve.run(service.bind(Source(index, shards=shards), settings), name=name, route_prefix=prefix)
             wait_for(f"http://{HOST}:{port}{prefix}/readyz")
             names[name] = (port, f"{prefix}/search")
-        try:
-            yield names
-        finally:
-            for name in ("batching", "no batching"):
-                serve.delete(name)
+        print(json.dumps(names), flush=True)
+        sys.stdin.read()
+        for name in ("batching", "no batching"):
+            serve.delete(name)
+
+
+def free_ports(n: int) -> list[int]:
+    """Return ``n`` ports in a row that are free now."""
+    from hashnet.distributed.serving.local import bind
+
+    while True:
+        with ExitStack() as stack:
+            first = stack.enter_context(bind(HOST, 0)).getsockname()[1]
+            try:
+                for port in range(first + 1, first + n):
+                    stack.enter_context(bind(HOST, port))
+            except (OSError, OverflowError):
+                continue
+            return list(range(first, first + n))
+
+
+@contextmanager
+def on_ray(index: Path, shards: int, *, direct: bool) -> Iterator[dict[str, tuple[int, str]]]:
+    """Have ``serve_on_ray`` in a process of its own: name -> (port, path)."""
+    call = f"bench_serve.serve_on_ray(Path({str(index)!r}), {shards}, direct={direct})"
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"from pathlib import Path; from benchmarks import bench_serve; {call}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    line = process.stdout.readline() if process.stdout else ""
+    try:
+        yield {name: (port, path) for name, (port, path) in json.loads(line).items()}
+    finally:
+        # Closes its stdin, and reads what it still says until it ends.
+        process.communicate()
 
 
 @contextmanager
@@ -184,9 +223,6 @@ def main() -> int:
     args = parser.parse_args()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
-    from hashnet.distributed.authentication import demand_token
-
-    demand_token(address="local")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "codes.hnx"
         workload = make("clustered", int(args.n), args.bits, 1000, seed=args.seed)
@@ -198,7 +234,11 @@ def main() -> int:
         true = [(d.tolist(), i.tolist()) for d, i in zip(nearest.distances, nearest.ids, strict=True)]
         asked = bodies(workload.queries)
         tables, compared, wrong = {}, 0, 0
-        for title, started in (("Ray Serve", on_ray(path, args.shards)), ("one process", here(path))):
+        for title, started in (
+            ("Ray Serve", on_ray(path, args.shards, direct=True)),
+            ("Ray Serve with its proxy", on_ray(path, args.shards, direct=False)),
+            ("one process", here(path)),
+        ):
             with started as names:
                 tables[title], n, bad = measure(names, asked, true, args)
             compared, wrong = compared + n, wrong + bad

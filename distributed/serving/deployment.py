@@ -1,4 +1,4 @@
-"""The app on Ray Serve: one process holds the index and answers, Ray carries HTTP to it."""
+"""The app on Ray Serve: one process holds the index and answers; ``own_ray`` says how HTTP comes to it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from hashnet.errors import HashnetError
 
 from ..cluster import ray_cluster
 from .app import create_app
-from .local import url_of
+from .local import bind, url_of
+from .own_ray import listens_directly
 from .problems import last_line
 from .settings import ServiceSettings
 from .source import Source
@@ -102,13 +103,15 @@ def serving(
 @contextmanager
 def running(application: Any, *, host: str, port: int, path: str = "/healthz") -> Iterator[tuple[str, Any]]:
     """Run a Serve application on ``host:port`` of the head node; yield its URL and handle, then end it."""
+    # Serve cannot be had without its proxy, which then stands idle beside the app.
+    proxy_port = _free_port(host) if listens_directly(port) else port
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     quiet = LoggingConfig(log_level="WARNING", enable_access_log=False)
     mine = not _serve_runs()
     try:
         serve.start(
             proxy_location=ProxyLocation.HeadOnly,
-            http_options=HTTPOptions(host=host, port=port),
+            http_options=HTTPOptions(host=host, port=proxy_port),
             logging_config=quiet,
         )
         try:
@@ -142,6 +145,11 @@ def wait_for(url: str, *, timeout_s: float = _ANSWER_S) -> None:
                     "another host or port, stop it, or take another cluster"
                 ) from error
         time.sleep(0.1)
+
+
+def _free_port(host: str) -> int:
+    with bind(host, 0) as free:
+        return int(free.getsockname()[1])
 
 
 def _serve_runs() -> bool:

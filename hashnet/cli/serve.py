@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -134,16 +135,21 @@ def _here(source: Any, settings: Any, place: _Place, *, json: bool) -> None:
 def _on_ray(source: Any, settings: Any, place: _Place, *, json: bool) -> None:
     from hashnet.distributed.authentication import demand_token
     from hashnet.distributed.serving.local import bind
+    from hashnet.distributed.serving.own_ray import prepare_own_ray
 
     # Serve would try a port that is taken for a long time.
     with bind(place.host, place.port) as server:
         port = server.getsockname()[1]
     demand_token(address=place.ray)
+    prepare_own_ray(port, address=place.ray)
     from hashnet.distributed.serving.deployment import serving
 
     service = serving(source, settings, host=place.host, port=port, address=place.ray, drain_s=place.drain_s)
-    with service as url, stop_signals() as stop:
-        _announce(source.index, url, json=json)
+    stdout = sys.stdout
+    # Ray tells there of processes of its own, also of those that ended because they were told to.
+    with contextlib.redirect_stdout(sys.stderr), service as url, stop_signals() as stop:
+        with contextlib.redirect_stdout(stdout):
+            _announce(source.index, url, json=json)
         # A plain wait would keep Python from running the handlers of signals.
         while not stop.wait(0.5):
             pass
