@@ -61,8 +61,11 @@ class Stage:
         return [one for at in range(REPLICAS) for shard in shards for one in shard.replicas[at : at + 1]]
 
     def whole(self) -> bool:
-        """Whether every shard has all its replicas."""
-        return all(shard.alive == len(shard.replicas) >= REPLICAS for shard in self.index.health())
+        """Whether every shard has all its replicas, and none of them is silent."""
+        return all(
+            len(shard.replicas) >= REPLICAS and all(one.condition == "alive" for one in shard.replicas)
+            for shard in self.index.health()
+        )
 
 
 def kill_replica(stage: Stage) -> None:
