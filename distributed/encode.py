@@ -13,6 +13,7 @@ import ray
 from numpy.typing import NDArray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
+from hashnet.allocator import KEEP_FREED_MEMORY
 from hashnet.datasets.opening_streams import absolute_data, open_source
 from hashnet.encoding import CodeStore
 from hashnet.encoding.encoder import batch_size_on
@@ -160,7 +161,10 @@ class _Pool:
     def __init__(self, spec: WorkerSpec, n: int, options: dict[str, Any]) -> None:
         self.spec = spec
         self._units = units_at_a_worker(spec.decoders)
-        self._actor = ray.remote(UnitWorker).options(max_concurrency=self._units, **options)
+        # Freed memory is kept by the environment, because Ray's threads are there before the worker is: 10 %.
+        self._actor = ray.remote(UnitWorker).options(
+            max_concurrency=self._units, runtime_env={"env_vars": KEEP_FREED_MEMORY}, **options
+        )
         self._workers = [self._actor.remote(spec) for _ in range(n)]
         self._pending: dict[Any, tuple[int, int]] = {}
 

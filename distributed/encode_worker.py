@@ -10,7 +10,6 @@ from typing import Any
 
 import ray
 
-from hashnet.allocator import keep_freed_memory
 from hashnet.datasets.entries import Part
 from hashnet.encoding.batches import DecodedBatch, batched, decode
 from hashnet.encoding.encoder import Encoder, EncodeSession
@@ -55,7 +54,6 @@ class UnitWorker:
     def _open(self) -> tuple[Encoder, EncodeSession]:
         with self._opening:
             if self._opened is None:
-                keep_freed_memory()
                 spec = self._spec
                 encoder = Encoder.load(spec.model_dir, device=spec.settings.device, threads=spec.threads)
                 check_same_model(encoder.fingerprint, wanted=spec.settings)

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from hashnet.allocator import keep_freed_memory
+from hashnet.allocator import KEEP_FREED_MEMORY
 from hashnet.datasets import open_images
 from hashnet.errors import CollapseWarning, HashnetError
 from hashnet.progress import MIN_INTERVAL_S, NO_PROGRESS, Progress
@@ -189,6 +189,8 @@ def _trainer(spec: TrainSpec, workers: tuple[int, int], mailbox: Any, *, max_fai
             storage_path=str(Path(spec.output) / "checkpoint"),
             failure_config=ray.train.FailureConfig(max_failures=max_failures),
             logging_config=ray.train.LoggingConfig(log_level="CRITICAL"),
+            # Ray's threads are there before a worker could ask for it.
+            worker_runtime_env={"env_vars": KEEP_FREED_MEMORY},
         ),
     )
 
@@ -198,7 +200,6 @@ def _work(config: dict[str, Any]) -> TrainResult | BaseException:
 
     What is raised here is taken for the failure of a worker, and tried again.
     """
-    keep_freed_memory()
     spec: TrainSpec = config["spec"]
     mailbox = config["mailbox"]
     context = ray.train.get_context()

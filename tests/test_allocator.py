@@ -1,5 +1,6 @@
 """Freed memory that is kept is not faulted in again."""
 
+import os
 import subprocess
 import sys
 
@@ -21,8 +22,14 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-def faults(mode):
-    done = subprocess.run([sys.executable, "-c", SCRIPT, mode], capture_output=True, text=True, check=False)
+def faults(mode, **environment):
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, mode],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
     if done.returncode == 3:
         pytest.skip("this C library has no mallopt")
     assert done.returncode == 0, done.stderr
@@ -32,6 +39,12 @@ def faults(mode):
 def test_memory_that_was_freed_is_used_again():
     # With pages of 2 MiB there are 32 faults an array without it.
     assert faults("keep") < 20 < faults("give back")
+
+
+def test_a_process_may_be_started_so():
+    from hashnet.allocator import KEEP_FREED_MEMORY
+
+    assert faults("give back", **KEEP_FREED_MEMORY) < 20
 
 
 @pytest.fixture
