@@ -21,7 +21,7 @@ from typing import Any
 
 import hashnet
 from benchmarks import goals, on_disk
-from benchmarks.asking import BATCH, DRAWN, SCANS, ask_index, batch_size, show, show_header
+from benchmarks.asking import BATCH, DRAWN, ROUNDS, SCANS, ask_index, ask_rival, batch_size, show, show_header
 from benchmarks.measuring import (
     Fresh,
     MemoryWatch,
@@ -105,7 +105,8 @@ def protocol(n: int, n_bits: int, n_queries: int, n_verify: int) -> dict[str, An
         "seed": SEED,
         "queries": n_queries,
         "verified_queries": n_verify,
-        "engine ms": "median of one query on one thread inside the engine (Searcher.time_queries)",
+        "engine ms": "median of one query on one thread in the engine (Searcher.time_queries), all rounds",
+        "rounds": f"every question is asked in {ROUNDS} rounds, between which the others are asked",
         "Python ms": "median of one query on one thread, Index.search or search_radius called from Python",
         "over ...": "the other's median / ours, both called from Python; over a scan: ours inside the engine",
         "workloads": {name: source.__doc__ for name, source in SOURCES.items()},
@@ -123,9 +124,10 @@ def measure(
     flat = _core.FlatCodes(codes)
     show("index", row)
     show_header()
-    for question in asked:
-        mismatches = verify(index, flat, question, fresh.take(n_verify))
-        row = {"mismatches": mismatches, **ask_index(index, question, fresh, n_queries)}
+    mismatches = [verify(index, flat, question, fresh.take(n_verify)) for question in asked]
+    rows = ask_index(index, asked, fresh, n_queries)
+    for question, count, row in zip(asked, mismatches, rows, strict=True):
+        row["mismatches"] = count
         scan = partial(question.scan, flat)
         row["linear scan ms"] = median_ms(python_ns(scan, fresh.take(SCANS)))
         row["over linear scan"] = round(row["linear scan ms"] / row["engine ms"], 2)
@@ -137,7 +139,7 @@ def measure(
     del flat
     if rivals:
         for system in systems(codes, leave_out=left_out):
-            ask_rival(system, figures, asked, fresh, n_queries)
+            measure_rival(system, figures, asked, fresh, n_queries)
             del system
             gc.collect()
         compare_with_rivals(figures)
@@ -193,19 +195,18 @@ def ask_scan(flat: _core.FlatCodes, codes: Codes, question: Question, fresh: Fre
     }
 
 
-def ask_rival(
+def measure_rival(
     system: System, figures: dict[str, Any], asked: list[Question], fresh: Fresh, n_queries: int
 ) -> None:
     """Add a system's times to the figures of the questions that it answers."""
     figures["index"].setdefault("build s of others", {})[system.name] = round(system.build_s, 2)
     system.threads(1)
+    asks = {question.name: ask for question in asked if (ask := system.ask(question)) is not None}
     line = []
-    for question in asked:
-        ask = system.ask(question)
-        if ask is not None:
-            ms = median_ms(python_ns(ask, fresh.take(n_queries)))
-            figures[question.name].setdefault("others ms", {})[system.name] = ms
-            line.append(f"{question.name} {ms:.4g}")
+    for name, ns in zip(asks, ask_rival(list(asks.values()), fresh, n_queries), strict=True):
+        ms = median_ms(ns)
+        figures[name].setdefault("others ms", {})[system.name] = ms
+        line.append(f"{name} {ms:.4g}")
     print(f"  {system.name}, built in {system.build_s:.1f} s: ms {', '.join(line)}", flush=True)
     if system.name == "FAISS Flat":
         for question in scanned(8 * fresh.take(1).shape[1]):

@@ -114,12 +114,17 @@ def overhead_us(
 
 
 def rates(
-    ways: Sequence[Callable[[Codes], Any]], fresh: Fresh, n: int, *, budget_s: float = 3 * BUDGET_S
+    ways: Sequence[Callable[[Codes], Any]],
+    fresh: Fresh,
+    n: int,
+    *,
+    repeats: int = REPEATS,
+    budget_s: float = 3 * BUDGET_S,
 ) -> list[float]:
     """Return the queries a second of each way to ask ``n`` queries: the median of several, in turn."""
     measured: list[list[float]] = [[] for _ in ways]
     begin = time.perf_counter()
-    for _ in range(REPEATS):
+    for _ in range(repeats):
         for way, rate in zip(ways, measured, strict=True):
             queries = fresh.take(n)
             start = time.perf_counter()

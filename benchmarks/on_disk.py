@@ -109,9 +109,14 @@ def measure(files: Files, n_queries: int, n_verify: int, *, memory: int) -> dict
     row["warming up s"] = _warm_up(index, source)
     figures["index"] |= row
     show("index", row)
-    for question, expected in zip(asked, scanned, strict=True):
-        mismatches = different(question.ask(index, verifying, 2), expected)
-        row = {"mismatches": mismatches, **ask_index(index, question, fresh, n_queries)}
+    mismatches = [
+        different(question.ask(index, verifying, 2), expected)
+        for question, expected in zip(asked, scanned, strict=True)
+    ]
+    for question, count, row in zip(
+        asked, mismatches, ask_index(index, asked, fresh, n_queries), strict=True
+    ):
+        row["mismatches"] = count
         row["over scan of the index"] = round(row["scan of the index ms"] / row["engine ms"], 1)
         figures[question.name] = row
         show(question.name, row)
