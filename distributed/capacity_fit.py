@@ -50,8 +50,8 @@ def measurements_of(result: dict[str, Any]) -> list[Measurement]:
 def fit_search(measurements: Sequence[Measurement], *, scan_ns: float) -> SearchConstants:
     """Return the constants whose relative errors have the least squares; none is negative.
 
-    Radii give all constants but the factors of growing a radius: each is the geometric mean, over questions for
-    the k nearest of its workload, of what they took over what their radius would.
+    Radii give all constants but the factors of growing a radius: each is the geometric mean of what the k
+    nearest of its workload took over what their radius would.
     """
     radii = [one for one in measurements if one.question.radius is not None]
     rows = np.array([_row(one) for one in radii])
