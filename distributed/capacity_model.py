@@ -141,8 +141,12 @@ def matches_within(question: Question, n_codes: float, radius: int) -> float:
 
 
 def reach_of(question: Question, n_codes: float) -> float:
-    """Return the radius within which ``k`` codes are expected, between two whole ones by logarithm."""
-    k = min(float(question.k or 1), n_codes)
+    """Return the median distance of the ``k``-th code, between two whole ones by logarithm.
+
+    How many codes lie within a radius is taken as a Poisson number: half of the queries find k where
+    k - 1/3 are expected, the median of a gamma distribution.
+    """
+    k = min(float(question.k or 1), n_codes) - 1 / 3
     radius = 0
     while matches_within(question, n_codes, radius) < k and radius < question.n_bits:
         radius += 1
