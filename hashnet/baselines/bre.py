@@ -19,18 +19,18 @@ from hashnet.baselines.method import FeatureHash
 class BRE(FeatureHash):
     """Bits sgn(sum over q of W_pq k(x_pq, x)) over anchors x_pq of each bit's own, with exact line searches.
 
-    Over pairs of training rows the sum of (d_ij - Hamming_ij / n_bits)^2 is minimised (eq. 3), one weight
-    W_pq at a time: along it every row changes its bit at one threshold, so that the objective is constant
-    between the sorted thresholds and the least of these values is the exact minimum (section 3.1). Rows are
-    scaled to unit length. With labels d_ij is 0 where two rows share one and else 1; without,
+    Over pairs of training rows the sum of (d_ij - Hamming_ij / n_bits)^2 is minimised, one weight W_pq at a
+    time: along it every row changes its bit at one threshold, so that the objective is constant between the
+    sorted thresholds and the least of these values is the exact minimum. Rows are scaled to unit length. With labels d_ij is 0 where two rows share one and else 1; without,
     d_ij = |f(x_i) - f(x_j)|^2 / 2 = 1 - k(x_i, x_j) in the kernel's space.
 
     Published: 1,000 training rows, linear kernel, 50 anchors a bit, drawn from these rows. Left open by the
     paper and chosen here: the pairs (``n_pairs`` a row, half of them nearest or similar rows, half others;
-    None takes all), the end (``sweeps`` over all weights, or a relative gain of ``tolerance`` at most in one),
-    Gaussian weights to start from, and ``center``: each kernel's mean over the training rows is subtracted,
-    without which features that are all positive start with nearly constant bits. ``kernel`` "rbf" takes
-    Gaussian kernels of ``width`` times the root mean squared distance. Memory: 8 n_train^2 bytes, three times.
+    None takes all), the end (``sweeps`` over all weights, or a relative gain of ``tolerance`` at most in
+    one), Gaussian weights to start from, and ``center``: each kernel's mean over the training rows is
+    subtracted, without which features that are all positive start with nearly constant bits. ``kernel``
+    "rbf" takes Gaussian kernels of ``width`` times the root mean squared distance. Memory: about
+    24 n_train^2 bytes.
 
     After ``fit``: ``anchors_`` (the training rows), ``kernel_mean_`` (n_train,), ``weights_``
     (n_train, n_bits), 0 outside a bit's anchors, and ``losses_``, the mean squared error over the pairs before
@@ -113,7 +113,7 @@ def reconstruct(
     sweeps: int,
     tolerance: float,
 ) -> tuple[float, ...]:
-    """Improve ``weights`` (n, n_bits) in place and return the mean squared errors, at the start and each sweep.
+    """Improve ``weights`` (n, n_bits) in place; return the mean squared errors before and after each sweep.
 
     ``kernel`` is (n, n) and ``anchors[p]`` the rows whose weights of bit p may differ from 0.
     """
@@ -155,9 +155,9 @@ def best_step(
     """Return the t for which the bits ``value + t * column > 0`` cost least, 0 if none costs less than now.
 
     The cost is the sum of ``cost`` over the pairs whose bits differ. From t = -infinity on, row i flips once,
-    at -value_i / column_i; a pair's bits change between differing and equal where one of its rows has flipped
-    and the other not. O(n log n + n_pairs). Of equal minima the one of least t is taken; intervals that rounding
-    could close are passed over.
+    at -value_i / column_i; a pair's bits change between differing and equal where one of its rows has
+    flipped and the other not. O(n log n + n_pairs). Of equal minima the one of least t is taken; intervals
+    that rounding could close are passed over.
     """
     moving = np.flatnonzero(column)
     if moving.size == 0:

@@ -61,8 +61,8 @@ def label_rows(y: Any, n: int, *, name: str) -> NDArray[np.uint8]:
         array = column_or_1d(array, warn=True)
         if type_of_target(array, input_name="y") not in {"binary", "multiclass"}:
             raise ValueError(
-                f"Unknown label type: y must be class numbers, class names or multi-hot rows, got {array.dtype} "
-                "values that are no classes"
+                "Unknown label type: y must be class numbers, class names or multi-hot rows, "
+                f"got {array.dtype} values that are no classes"
             )
         classes, position = np.unique(array, return_inverse=True)
         rows = np.zeros((n, len(classes)), dtype=np.uint8)

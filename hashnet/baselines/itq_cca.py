@@ -23,8 +23,8 @@ class ITQCCA(SupervisedFeatureHash):
     Direction w_k solves Sxy (Syy + r I)^-1 Syx w = c^2 (Sxx + r I) w, the ridge r on the covariances being
     ``ridge`` for the features and ``label_ridge`` for the labels. Both are .0001 as published; the authors
     advise to choose it by validation, and it decides a great deal where features are many. A direction has
-    w' (Sxx + r I) w = 1, and as in the authors' released code it is scaled by its canonical correlation before
-    the rotation (the paper's text leaves that open); ``correlation_power`` 0 leaves it unscaled.
+    w' (Sxx + r I) w = 1, and as in the authors' released code it is scaled by its canonical correlation
+    before the rotation; ``correlation_power`` 0 leaves it unscaled.
 
     Labels of c classes give at most c directions (c - 1 where every row has one label) and n_features bound
     them too. The published tables nevertheless have more bits than that: the released code then fills up with
@@ -85,7 +85,7 @@ class ITQCCA(SupervisedFeatureHash):
 def canonical_directions(
     x: NDArray[np.float64], y: NDArray[np.float64], *, ridge: float, label_ridge: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the canonical directions of centred ``x`` against centred ``y``, and their correlations, falling.
+    """Return the canonical directions of centred ``x`` against ``y``, and their correlations, falling.
 
     With Sxx + r I = L L' and Syy + s I = M M', the singular values of L^-1 Sxy M^-T are the correlations and
     L^-T times its left singular vectors the directions, (n_features, min(n_features, n_classes)).

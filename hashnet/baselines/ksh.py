@@ -20,17 +20,18 @@ from hashnet.baselines.rotation import sign
 class KSH(SupervisedFeatureHash):
     """Bits sgn(a' k(x)) of centred Gaussian kernels at anchors, learned greedily from labelled rows.
 
-    ``n_labeled`` rows l of the training set have pairwise labels S, +1 where two rows share a label and -1
-    elsewhere; the codes H should give |H H' / n_bits - S|^2 its minimum (eq. 7). Bit k maximises h' R h with the
-    residue R = n_bits S - sum of the earlier h h' (eq. 11): first relaxed to an eigenproblem, from
-    whose solution Nesterov's accelerated gradient goes on with sgn smoothed to 2 / (1 + exp(-x)) - 1. Of both
-    answers the one with the greater h' R h is kept, as in the released code.
+    l rows of the training set, ``n_labeled``, have pairwise labels S, +1 where two rows share a label and -1
+    elsewhere; the codes H (l, n_bits) are to bring |H H' / n_bits - S|^2 to its minimum. Greedily, the next bit
+    h = sgn(K a) maximises h' R h with the residue R = n_bits S - sum of the earlier h h': relaxed to K a it is
+    an eigenproblem ("spectral relaxation"), from whose solution Nesterov's accelerated gradient goes on with
+    sgn smoothed to phi(x) = 2 / (1 + exp(-x)) - 1 ("sigmoid smoothing"). Of both answers the one with the
+    greater h' R h is kept, as in the released code.
 
     Published settings: 300 anchors, sigma^2 the mean squared distance to the anchors (``width`` 1, in units of
     its root), 500 steps at most, stopped when h' R h / l changes by ``tolerance`` .01 at most. The number of
-    labelled rows is 1,000 for CIFAR-10 in the paper and 2,000 in the released code, followed here. Where
-    there are fewer rows than ``n_anchors`` or ``n_labeled``, all are taken. Memory: 8 n n_anchors bytes, and
-    8 u^2 for the u different label rows among the labelled ones.
+    labelled rows is that of the released code, 2,000. Where there are fewer rows than ``n_anchors`` or
+    ``n_labeled``, all are taken. Memory: 8 n n_anchors bytes, and 8 u^2 for the u different label rows among
+    the labelled ones.
 
     After ``fit``: ``anchors_``, ``kernel_mean_`` (n_anchors,), ``projection_`` (n_anchors, n_bits), and
     ``losses_``, |sum h h' / n_bits - S|^2 / l^2 before the first and after each bit.
@@ -79,7 +80,7 @@ class KSH(SupervisedFeatureHash):
         gram = residue.gram(white)
         projection, losses = np.empty((kernel.shape[1], self.n_bits)), [residue.loss()]
         for bit in range(self.n_bits):
-            # eq. 13: max a' K' R K a at a' K' K a = l; white columns are orthonormal, so it is an eigenvector.
+            # max a' K' R K a at a' K' K a = l: an eigenvector, because the columns of white are orthonormal.
             top = np.linalg.eigh(gram)[1][:, -1] * np.sqrt(len(kernel))
             start = whitening @ _positive(top)
             end = descend(kernel, residue, start, iterations=iterations, tolerance=tolerance)
@@ -114,7 +115,7 @@ def descend(
     iterations: int,
     tolerance: float,
 ) -> NDArray[np.float64]:
-    """Return the projection that accelerated descent on -phi(K a)' R phi(K a) (eq. 14) reaches from ``start``.
+    """Return the projection a that accelerated descent on -phi(K a)' R phi(K a) reaches from ``start``.
 
     The step is halved until the quadratic bound at the probe point holds; it ends when it never does, after
     ``iterations`` steps, or when the cost a row changes by at most ``tolerance``.
@@ -125,11 +126,11 @@ def descend(
         image = residue.times(smooth)
         return -float(smooth @ image), smooth, image
 
-    before, now, momentum, step = start, start, 1.0, 1.0
+    before, now, step = start, start, 1.0
+    last_momentum, momentum = 1.0, 1.0
     cost_now = cost(start)[0]
-    for t in range(iterations):
-        later = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
-        probe = now if t == 0 else now + (last_momentum - 1) / momentum * (now - before)
+    for _ in range(iterations):
+        probe = now + (last_momentum - 1) / momentum * (now - before)
         value, smooth, image = cost(probe)
         gradient = -kernel.T @ (image * (1 - smooth**2))
         slope = float(gradient @ gradient)
@@ -141,7 +142,8 @@ def descend(
             step /= 2
         else:
             break
-        before, now, last_momentum, momentum = now, candidate, momentum, later
+        before, now = now, candidate
+        last_momentum, momentum = momentum, (1 + np.sqrt(1 + 4 * momentum**2)) / 2
         change, cost_now = abs(reached - cost_now), reached
         if change / len(kernel) <= tolerance:
             break

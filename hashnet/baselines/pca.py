@@ -12,8 +12,8 @@ def main_directions(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the mean (n_features,) and the first ``n_directions`` directions (n_features, n_directions).
 
-    Orthonormal columns by falling variance. The covariance is decomposed where there are at least as many rows
-    as features, otherwise the features themselves: neither draws random numbers.
+    Orthonormal columns by falling variance. The covariance is decomposed where there are at least as many
+    rows as features, otherwise the features themselves: neither draws random numbers.
     """
     solver = "covariance_eigh" if len(values) >= values.shape[1] else "full"
     pca = PCA(n_directions, svd_solver=solver).fit(values)

@@ -20,21 +20,22 @@ from hashnet.baselines.rotation import sign
 class SDH(SupervisedFeatureHash):
     """Bits sgn(P' f(x)) of Gaussian kernels at anchors, with the discrete codes B of the training rows.
 
-    Minimises |Y - B W|^2 + lambda |W|^2 + nu (|B - F P|^2 + r |P|^2) over codes B (n, n_bits), classifier W and
-    projection P (eq. 3 with the l2 loss; the paper's hinge loss is not here), by turns: B bit by bit given the
-    other bits (discrete cyclic coordinate descent, eq. 10), W (eq. 6) and P (eq. 5) by ridge regression. None of
-    the steps raises the objective. Y is multi-hot.
+    Minimises |Y - B W|^2 + lambda |W|^2 + nu (|B - F P|^2 + r |P|^2) over codes B (n, n_bits), classifier W
+    and projection P, Y being multi-hot and F the kernels (the paper's objective with its l2 loss; the hinge
+    loss is not here). By turns: B bit by bit given the other bits (discrete cyclic coordinate descent), W and
+    P by ridge regression. None of the steps raises the objective.
 
     Published settings: 1,000 anchors, lambda (``weight_decay``) 1, nu (``code_fit``) 1e-5, 5 iterations. From
     the released code: a constant feature beside the anchors, the ridge r of P .01 (``ridge``; the paper has
     none), B starting from random bits, at most 10 passes over the bits. There each pass begins at zeros; here
     it begins at the present codes, as the paper has it, which is what keeps the objective from rising. The
-    paper gives no kernel width: ``width`` is in units of the root mean squared distance to the anchors. Where
-    there are fewer rows than ``n_anchors``, all are anchors. Memory: about 16 n n_anchors bytes.
+    released code's kernel width, .4, is for features of unit length: here ``width`` is in units of the root
+    mean squared distance to the anchors. Where there are fewer rows than ``n_anchors``, all are anchors.
+    Memory: about 16 n n_anchors bytes.
 
     After ``fit``: ``anchors_``, ``projection_`` (n_anchors + 1, n_bits), ``classifier_`` (n_bits, n_classes),
-    ``codes_`` +1 and -1 (n, n_bits) of the training rows, and ``losses_``, the objective at the start and after
-    every step B, W, P of every iteration.
+    ``codes_`` +1 and -1 (n, n_bits) of the training rows, and ``losses_``, the objective at the start and
+    after every step B, W, P of every iteration.
     """
 
     def __init__(
@@ -116,14 +117,14 @@ class SDH(SupervisedFeatureHash):
 
 def improve_codes(
     codes: NDArray[np.float64], pull: NDArray[np.float64], gram: NDArray[np.float64], *, passes: int
-) -> int:
-    """Update ``codes`` (n, n_bits) in place by discrete cyclic coordinate descent; return the passes made.
+) -> None:
+    """Update ``codes`` (n, n_bits) in place by discrete cyclic coordinate descent.
 
     Minimises tr(B G B') - 2 tr(B Q') with Q = ``pull`` (n, n_bits) and G = ``gram`` W W'. Bit l of all rows,
-    given the others, is sgn(q_l - sum over m != l of b_m G_ml) (eq. 10), and stays where that is 0. Ends when a
-    pass changes no bit.
+    given the others, is sgn(q_l - sum over m != l of b_m G_ml), and stays where that is 0. Ends after
+    ``passes``, or when one changes no bit.
     """
-    for done in range(1, passes + 1):
+    for _ in range(passes):
         changed = False
         for bit in range(codes.shape[1]):
             others = gram[:, bit].copy()
@@ -135,4 +136,3 @@ def improve_codes(
                 changed = True
         if not changed:
             break
-    return done

@@ -19,11 +19,11 @@ class SH(FeatureHash):
 
     The features are taken for uniform on the box [a, b] along each principal axis (a and b are the least and
     the greatest training value). There the Laplacian has the eigenfunctions
-    sin(pi/2 + k pi (x - a) / (b - a)), k = 1, 2, ..., with eigenvalues 1 - exp(-e^2/2 (k pi / (b - a))^2)
-    (eq. 8 and 9); they grow with k / (b - a) whatever e is, so the modes of smallest k / (b - a) over all axes
-    are taken, ties by smaller k, then by greater variance. Products of several axes are left out, as the paper
-    has it. An axis gives any number of modes, so n_bits has no limit; a feature outside the box goes on with
-    the same wave. Deterministic: ``seed`` is there for the common interface and changes nothing.
+    sin(pi/2 + k pi (x - a) / (b - a)), k = 1, 2, ..., with eigenvalues 1 - exp(-e^2/2 (k pi / (b - a))^2);
+    these grow with k / (b - a) whatever e is, so the modes of smallest k / (b - a) over all axes are taken,
+    ties by smaller k, then by greater variance. Products of several axes are left out, as the paper has it.
+    An axis gives any number of modes, so n_bits has no limit; a feature outside the box goes on with the same
+    wave. Deterministic: ``seed`` is there for the common interface and changes nothing.
 
     After ``fit``: ``mean_`` (n_features,), ``components_`` (n_features, n_axes), n_axes at most n_bits;
     ``lower_`` and ``width_`` (n_axes,), the boxes; for each bit ``axes_`` and ``modes_`` k, int
