@@ -21,8 +21,9 @@ class BRE(FeatureHash):
 
     Over pairs of training rows the sum of (d_ij - Hamming_ij / n_bits)^2 is minimised, one weight W_pq at a
     time: along it every row changes its bit at one threshold, so that the objective is constant between the
-    sorted thresholds and the least of these values is the exact minimum. Rows are scaled to unit length. With labels d_ij is 0 where two rows share one and else 1; without,
-    d_ij = |f(x_i) - f(x_j)|^2 / 2 = 1 - k(x_i, x_j) in the kernel's space.
+    sorted thresholds and the least of these values is the exact minimum. Rows are scaled to unit length. With
+    labels d_ij is 0 where two rows share one and else 1; without, d_ij = |f(x_i) - f(x_j)|^2 / 2, which is
+    1 - k(x_i, x_j), in the kernel's space.
 
     Published: 1,000 training rows, linear kernel, 50 anchors a bit, drawn from these rows. Left open by the
     paper and chosen here: the pairs (``n_pairs`` a row, half of them nearest or similar rows, half others;
@@ -33,8 +34,8 @@ class BRE(FeatureHash):
     24 n_train^2 bytes.
 
     After ``fit``: ``anchors_`` (the training rows), ``kernel_mean_`` (n_train,), ``weights_``
-    (n_train, n_bits), 0 outside a bit's anchors, and ``losses_``, the mean squared error over the pairs before
-    the first and after each sweep; they never rise.
+    (n_train, n_bits), 0 outside a bit's anchors, and ``losses_``, the mean squared error over the pairs
+    before the first and after each sweep; they never rise.
     """
 
     def __init__(
@@ -79,6 +80,11 @@ class BRE(FeatureHash):
         labels = None if y is None else label_rows(y, len(values), name="BRE")
         chosen = np.sort(rng.choice(len(values), size=min(n_train, len(values)), replace=False))
         rows = _unit(values[chosen])
+        if np.ptp(rows, axis=0).max() <= 1e-12:
+            raise ValueError(
+                "the training rows of X are equal at unit length, so no distances can be kept; give features "
+                f"of several directions (X has n_features = {values.shape[1]})"
+            )
         self.anchors_ = draw_anchors(rows, len(rows), relative_width=width, rng=rng)
         kernel = self._kernel(rows)
         if labels is None:

@@ -20,18 +20,17 @@ from hashnet.baselines.rotation import sign
 class KSH(SupervisedFeatureHash):
     """Bits sgn(a' k(x)) of centred Gaussian kernels at anchors, learned greedily from labelled rows.
 
-    l rows of the training set, ``n_labeled``, have pairwise labels S, +1 where two rows share a label and -1
-    elsewhere; the codes H (l, n_bits) are to bring |H H' / n_bits - S|^2 to its minimum. Greedily, the next bit
-    h = sgn(K a) maximises h' R h with the residue R = n_bits S - sum of the earlier h h': relaxed to K a it is
-    an eigenproblem ("spectral relaxation"), from whose solution Nesterov's accelerated gradient goes on with
-    sgn smoothed to phi(x) = 2 / (1 + exp(-x)) - 1 ("sigmoid smoothing"). Of both answers the one with the
-    greater h' R h is kept, as in the released code.
+    l rows of the training set, ``n_labeled``, have pairwise labels S, +1 where two rows share a label and
+    -1 elsewhere; the codes H (l, n_bits) are to bring |H H' / n_bits - S|^2 to its minimum. Greedily, the
+    next bit h = sgn(K a) maximises h' R h with the residue R = n_bits S - sum of the earlier h h': relaxed to
+    K a it is an eigenproblem ("spectral relaxation"), from whose solution Nesterov's accelerated gradient
+    goes on with sgn smoothed to phi(x) = 2 / (1 + exp(-x)) - 1 ("sigmoid smoothing"). Of both answers the one
+    with the greater h' R h is kept, as in the released code.
 
-    Published settings: 300 anchors, sigma^2 the mean squared distance to the anchors (``width`` 1, in units of
-    its root), 500 steps at most, stopped when h' R h / l changes by ``tolerance`` .01 at most. The number of
-    labelled rows is that of the released code, 2,000. Where there are fewer rows than ``n_anchors`` or
-    ``n_labeled``, all are taken. Memory: 8 n n_anchors bytes, and 8 u^2 for the u different label rows among
-    the labelled ones.
+    Published settings: 300 anchors, sigma^2 the mean squared distance to the anchors (``width`` 1, in units
+    of its root), 500 steps at most, stopped when h' R h / l changes by ``tolerance`` .01 at most, and the
+    2,000 labelled rows of the released code. Where there are fewer rows than ``n_anchors`` or ``n_labeled``,
+    all are taken. Memory: 8 n n_anchors bytes, and 8 u^2 for the u different label rows among the labelled.
 
     After ``fit``: ``anchors_``, ``kernel_mean_`` (n_anchors,), ``projection_`` (n_anchors, n_bits), and
     ``losses_``, |sum h h' / n_bits - S|^2 / l^2 before the first and after each bit.

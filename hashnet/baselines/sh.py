@@ -44,10 +44,8 @@ class SH(FeatureHash):
         projected = (values - mean) @ components
         lower = projected.min(axis=0)
         width = projected.max(axis=0) - lower
-        # What centring leaves of an axis without any spread is rounding, and no axis.
-        real = width > 1e-10 * max(1.0, float(np.abs(mean).max()))
-        if not real.any():
-            raise ValueError("X must have at least two different rows, all are equal; SH needs some spread")
+        # What rounding leaves on an axis without any spread is no box; equal rows were refused before.
+        real = width > 1e-10 * width.max()
         self.mean_, self.components_ = mean, components[:, real]
         self.lower_, self.width_ = lower[real], width[real]
         self.axes_, self.modes_ = smoothest_modes(self.width_, self.n_bits)
