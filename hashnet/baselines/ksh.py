@@ -106,6 +106,20 @@ def whiten(kernel: NDArray[np.float64]) -> NDArray[np.float64]:
     return vectors[:, kept] / np.sqrt(values[kept])
 
 
+def cost_of(kernel: NDArray[np.float64], residue: Residue, a: NDArray[np.float64]) -> float:
+    """Return -phi(K a)' R phi(K a), phi(x) = 2 / (1 + exp(-x)) - 1 = tanh(x / 2)."""
+    return -residue.quadratic(np.tanh(kernel @ a / 2))
+
+
+def gradient_of(
+    kernel: NDArray[np.float64], residue: Residue, a: NDArray[np.float64]
+) -> tuple[float, NDArray[np.float64]]:
+    """Return the cost and its gradient -K' ((R b) * (1 - b * b)), b = phi(K a)."""
+    b = np.tanh(kernel @ a / 2)
+    image = residue.times(b)
+    return -float(b @ image), -(image * (1 - b**2)) @ kernel
+
+
 def descend(
     kernel: NDArray[np.float64],
     residue: Residue,
@@ -114,28 +128,21 @@ def descend(
     iterations: int,
     tolerance: float,
 ) -> NDArray[np.float64]:
-    """Return the projection a that accelerated descent on -phi(K a)' R phi(K a) reaches from ``start``.
+    """Return the projection a that accelerated descent on the smoothed cost reaches from ``start``.
 
     The step is halved until the quadratic bound at the probe point holds; it ends when it never does, after
     ``iterations`` steps, or when the cost a row changes by at most ``tolerance``.
     """
-
-    def cost(a: NDArray[np.float64]) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
-        smooth = np.tanh(kernel @ a / 2)  # 2 / (1 + exp(-x)) - 1
-        image = residue.times(smooth)
-        return -float(smooth @ image), smooth, image
-
     before, now, step = start, start, 1.0
     last_momentum, momentum = 1.0, 1.0
-    cost_now = cost(start)[0]
+    cost = cost_of(kernel, residue, start)
     for _ in range(iterations):
         probe = now + (last_momentum - 1) / momentum * (now - before)
-        value, smooth, image = cost(probe)
-        gradient = -kernel.T @ (image * (1 - smooth**2))
+        value, gradient = gradient_of(kernel, residue, probe)
         slope = float(gradient @ gradient)
         for _ in range(51):
             candidate = probe - step * gradient
-            reached = cost(candidate)[0]
+            reached = cost_of(kernel, residue, candidate)
             if reached <= value - step * slope / 2:
                 break
             step /= 2
@@ -143,7 +150,7 @@ def descend(
             break
         before, now = now, candidate
         last_momentum, momentum = momentum, (1 + np.sqrt(1 + 4 * momentum**2)) / 2
-        change, cost_now = abs(reached - cost_now), reached
+        change, cost = abs(reached - cost), reached
         if change / len(kernel) <= tolerance:
             break
     return now
