@@ -1,4 +1,4 @@
-"""BRE: exact line searches against brute force, an objective that never rises, pairs as they are described."""
+"""BRE: exact line searches against brute force, an objective that never rises, and its pairs."""
 
 from __future__ import annotations
 
