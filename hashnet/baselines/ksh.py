@@ -55,11 +55,7 @@ class KSH(SupervisedFeatureHash):
         self.iterations = iterations
         self.tolerance = tolerance
 
-    def fit(self, X: Any, y: Any = None) -> KSH:  # noqa: N803
-        """Learn from ``X`` (n, n_features) and labels ``y`` (n,) or multi-hot (n, n_classes); returns itself.
-
-        Raises ValueError without labels, for labels that do not vary, and for features that do not.
-        """
+    def _learn(self, X: Any, y: Any) -> None:  # noqa: N803
         n_anchors = check_count("n_anchors", self.n_anchors)
         n_labeled = check_count("n_labeled", self.n_labeled, least=2)
         width = check_number("width", self.width, zero=False)
@@ -91,7 +87,6 @@ class KSH(SupervisedFeatureHash):
             gram -= np.outer(image, image)
             losses.append(residue.loss())
         self.projection_, self.losses_ = projection, tuple(losses)
-        return self
 
     def _relaxed(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         return (self.anchors_.features(values) - self.kernel_mean_) @ self.projection_

@@ -61,11 +61,7 @@ class SDH(SupervisedFeatureHash):
         self.iterations = iterations
         self.passes = passes
 
-    def fit(self, X: Any, y: Any = None) -> SDH:  # noqa: N803
-        """Learn from ``X`` (n, n_features) and labels ``y`` (n,) or multi-hot (n, n_classes); returns itself.
-
-        Raises ValueError without labels, for labels that do not vary, and for features that do not.
-        """
+    def _learn(self, X: Any, y: Any) -> None:  # noqa: N803
         n_anchors = check_count("n_anchors", self.n_anchors)
         width = check_number("width", self.width, zero=False)
         decay = check_number("weight_decay", self.weight_decay, zero=False)
@@ -105,7 +101,6 @@ class SDH(SupervisedFeatureHash):
             losses.append(loss())
         self.projection_, self.classifier_, self.codes_ = p, w, codes.astype(np.int8)
         self.losses_ = tuple(losses)
-        return self
 
     def _features(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         features = self.anchors_.features(values)

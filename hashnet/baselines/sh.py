@@ -34,11 +34,7 @@ class SH(FeatureHash):
         self.n_bits = n_bits
         self.seed = seed
 
-    def fit(self, X: Any, y: Any = None) -> SH:  # noqa: N803
-        """Learn from ``X`` (n, n_features); ``y`` is not used. Returns itself.
-
-        Raises ValueError if all rows are equal, because then no axis has a width.
-        """
+    def _learn(self, X: Any, y: Any) -> None:  # noqa: N803
         values, _ = self._begin(X)
         mean, components = main_directions(values, min(self.n_bits, *values.shape))
         projected = (values - mean) @ components
@@ -50,7 +46,6 @@ class SH(FeatureHash):
         self.lower_, self.width_ = lower[real], width[real]
         self.axes_, self.modes_ = smoothest_modes(self.width_, self.n_bits)
         self.frequencies_ = np.pi * self.modes_ / self.width_[self.axes_]
-        return self
 
     def _relaxed(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         inside = (values - self.mean_) @ self.components_ - self.lower_
