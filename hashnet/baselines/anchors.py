@@ -27,6 +27,13 @@ class Anchors:
             kernel[rows] = rbf_kernel(values[rows], self.points, gamma=gamma)
         return kernel
 
+    def mean(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the mean of the features over all ``values``, ``(n_anchors,)``, block by block."""
+        total = np.zeros(len(self.points))
+        for first in range(0, len(values), _BLOCK_ROWS):
+            total += self.features(values[first : first + _BLOCK_ROWS]).sum(axis=0)
+        return total / len(values)
+
 
 def draw_anchors(
     values: NDArray[np.float64], n_anchors: int, *, relative_width: float, rng: np.random.Generator

@@ -30,7 +30,7 @@ class KSH(SupervisedFeatureHash):
     Published settings: 300 anchors, sigma^2 the mean squared distance to the anchors (``width`` 1, in units
     of its root), 500 steps at most, stopped when h' R h / l changes by ``tolerance`` .01 at most, and the
     2,000 labelled rows of the released code. Where there are fewer rows than ``n_anchors`` or ``n_labeled``,
-    all are taken. Memory: 8 n n_anchors bytes, and 8 u^2 for the u different label rows among the labelled.
+    all are taken. Memory: 8 n_labeled n_anchors bytes, and 8 u^2 for the u different label rows among these.
 
     After ``fit``: ``anchors_``, ``kernel_mean_`` (n_anchors,), ``projection_`` (n_anchors, n_bits), and
     ``losses_``, |sum h h' / n_bits - S|^2 / l^2 before the first and after each bit.
@@ -64,10 +64,9 @@ class KSH(SupervisedFeatureHash):
         values, rng = self._begin(X)
         labels = label_rows(y, len(values), name="KSH")
         self.anchors_ = draw_anchors(values, n_anchors, relative_width=width, rng=rng)
-        kernel = self.anchors_.features(values)
-        self.kernel_mean_ = kernel.mean(axis=0)
+        self.kernel_mean_ = self.anchors_.mean(values)
         chosen = np.sort(rng.choice(len(values), size=min(n_labeled, len(values)), replace=False))
-        kernel = kernel[chosen] - self.kernel_mean_
+        kernel = self.anchors_.features(values[chosen]) - self.kernel_mean_
         residue = Residue(labels[chosen], self.n_bits)
 
         whitening = whiten(kernel)
