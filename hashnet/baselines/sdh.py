@@ -31,7 +31,7 @@ class SDH(SupervisedFeatureHash):
     it begins at the present codes, as the paper has it, which is what keeps the objective from rising. The
     released code's kernel width, .4, is for features of unit length: here ``width`` is in units of the root
     mean squared distance to the anchors. Where there are fewer rows than ``n_anchors``, all are anchors.
-    Memory: about 16 n n_anchors bytes.
+    Memory: 8 (n + n_anchors) n_anchors bytes.
 
     After ``fit``: ``anchors_``, ``projection_`` (n_anchors + 1, n_bits), ``classifier_`` (n_bits, n_classes),
     ``codes_`` +1 and -1 (n, n_bits) of the training rows, and ``losses_``, the objective at the start and
@@ -103,8 +103,9 @@ class SDH(SupervisedFeatureHash):
         self.losses_ = tuple(losses)
 
     def _features(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        features = self.anchors_.features(values)
-        return np.concatenate([features, np.ones((len(values), 1))], axis=1)
+        features = np.ones((len(values), len(self.anchors_.points) + 1))
+        self.anchors_.fill(values, features[:, :-1])
+        return features
 
     def _relaxed(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         return self._features(values) @ self.projection_
