@@ -35,12 +35,11 @@ class FeatureHash(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         ``y`` is (n,), class numbers or names, or multi-hot (n, n_classes). Raises TypeError or ValueError for
         settings, features or labels that the method cannot learn from; what was learned before then stays.
         """
-        before = dict(vars(self))
+        before = self.__dict__.copy()
         try:
             self._learn(X, y)
         except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
+            self.__dict__ = before
             raise
         return self
 

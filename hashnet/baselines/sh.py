@@ -55,7 +55,7 @@ class SH(FeatureHash):
 def smoothest_modes(width: NDArray[np.float64], n_modes: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return axis and mode number k >= 1 of the ``n_modes`` smallest k / width, ties by k, then by axis."""
     # Modes above n_modes cannot be chosen: the same axis has n_modes smoother ones.
-    modes, axes = np.meshgrid(np.arange(1, n_modes + 1), np.arange(len(width)), indexing="ij")
-    modes, axes = modes.ravel(), axes.ravel()
+    modes = np.repeat(np.arange(1, n_modes + 1), len(width))
+    axes = np.tile(np.arange(len(width)), n_modes)
     chosen = np.lexsort((axes, modes, modes / width[axes]))[:n_modes]
     return axes[chosen].astype(np.int64), modes[chosen].astype(np.int64)
