@@ -100,18 +100,15 @@ def whiten(kernel: NDArray[np.float64]) -> NDArray[np.float64]:
     return vectors[:, kept] / np.sqrt(values[kept])
 
 
-def cost_of(kernel: NDArray[np.float64], residue: Residue, a: NDArray[np.float64]) -> float:
-    """Return -phi(K a)' R phi(K a), phi(x) = 2 / (1 + exp(-x)) - 1 = tanh(x / 2)."""
-    return -residue.quadratic(np.tanh(kernel @ a / 2))
+def smoothed(residue: Residue, image: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    """Return the cost -b' R b of b = phi(image), and its gradient with respect to ``image`` (l,).
 
-
-def gradient_of(
-    kernel: NDArray[np.float64], residue: Residue, a: NDArray[np.float64]
-) -> tuple[float, NDArray[np.float64]]:
-    """Return the cost and its gradient -K' ((R b) * (1 - b * b)), b = phi(K a)."""
-    b = np.tanh(kernel @ a / 2)
-    image = residue.times(b)
-    return -float(b @ image), -(image * (1 - b**2)) @ kernel
+    phi(x) = 2 / (1 + exp(-x)) - 1 = tanh(x / 2); the gradient is -(R b) * (1 - b * b), and K' times it is
+    that with respect to a, where image = K a.
+    """
+    b = np.tanh(image / 2)
+    product = residue.times(b)
+    return -float(b @ product), -product * (1 - b**2)
 
 
 def descend(
@@ -122,27 +119,35 @@ def descend(
     iterations: int,
     tolerance: float,
 ) -> NDArray[np.float64]:
-    """Return the projection a that accelerated descent on the smoothed cost reaches from ``start``.
+    """Return the projection a that accelerated descent on the smoothed cost of K a reaches from ``start``.
 
     The step is halved until the quadratic bound at the probe point holds; it ends when it never does, after
-    ``iterations`` steps, or when the cost a row changes by at most ``tolerance``.
+    ``iterations`` steps, or when the cost a row changes by at most ``tolerance``. Points go along with their
+    images under K, which are as linear as they are, so that a step takes two products with K however often
+    it is halved.
     """
-    before, now, step = start, start, 1.0
-    last_momentum, momentum = 1.0, 1.0
-    cost = cost_of(kernel, residue, start)
+    now = before = start
+    now_image = before_image = kernel @ start
+    cost = smoothed(residue, now_image)[0]
+    step, last_momentum, momentum = 1.0, 1.0, 1.0
     for _ in range(iterations):
-        probe = now + (last_momentum - 1) / momentum * (now - before)
-        value, gradient = gradient_of(kernel, residue, probe)
+        ahead = (last_momentum - 1) / momentum
+        probe = now + ahead * (now - before)
+        probe_image = now_image + ahead * (now_image - before_image)
+        value, outer = smoothed(residue, probe_image)
+        gradient = outer @ kernel
+        gradient_image = kernel @ gradient
         slope = float(gradient @ gradient)
         for _ in range(51):
-            candidate = probe - step * gradient
-            reached = cost_of(kernel, residue, candidate)
+            image = probe_image - step * gradient_image
+            reached = smoothed(residue, image)[0]
             if reached <= value - step * slope / 2:
                 break
             step /= 2
         else:
             break
-        before, now = now, candidate
+        before, now = now, probe - step * gradient
+        before_image, now_image = now_image, image
         last_momentum, momentum = momentum, (1 + np.sqrt(1 + 4 * momentum**2)) / 2
         change, cost = abs(reached - cost), reached
         if change / len(kernel) <= tolerance:
