@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import eigh
 
 from hashnet.baselines.anchors import draw_anchors
 from hashnet.baselines.checks import check_count, check_number, label_rows
@@ -75,7 +76,7 @@ class KSH(SupervisedFeatureHash):
         projection, losses = np.empty((kernel.shape[1], self.n_bits)), [residue.loss()]
         for bit in range(self.n_bits):
             # max a' K' R K a at a' K' K a = l: an eigenvector, because the columns of white are orthonormal.
-            top = np.linalg.eigh(gram)[1][:, -1] * np.sqrt(len(kernel))
+            top = eigh(gram, subset_by_index=(len(gram) - 1,) * 2)[1][:, 0] * np.sqrt(len(kernel))
             start = whitening @ _positive(top)
             end = descend(kernel, residue, start, iterations=iterations, tolerance=tolerance)
             first, last = sign(kernel @ start), sign(kernel @ end)

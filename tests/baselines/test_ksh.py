@@ -86,9 +86,7 @@ def test_the_gradient_is_that_of_the_smoothed_cost():
     residue.take_away(rng.choice([-1.0, 1.0], 30))
     for _ in range(5):
         a = rng.standard_normal(6)
-        error = check_grad(
-            lambda a: cost_of(kernel, residue, a), lambda a: gradient_of(kernel, residue, a), a
-        )
+        error = check_grad(partial(cost_of, kernel, residue), partial(gradient_of, kernel, residue), a)
         assert error < 1e-4 * np.linalg.norm(gradient_of(kernel, residue, a))
 
 
