@@ -36,8 +36,9 @@ PUBLIC = {
         Index IndexStats LayoutOptions Plan SegmentLayout SegmentPlan open_codes open_index
         """,
     "hashnet.losses": """
-        HashNet HashNetLoss HashNetSgn LossSettings OBJECTIVES Objective PairCounts PairWeights TrainingSet
-        build_objective complete_settings count_pairs pair_weights
+        CNNH CSQ DHN DNNH DPN DPSH GreedyHash HashNet HashNetLoss HashNetSgn LossSettings OBJECTIVES
+        Objective OrthoHash PairCounts PairWeights TrainingSet build_objective complete_settings count_pairs
+        pair_weights
         """,
     "hashnet.models": """
         BACKBONES IMAGENET_MEAN IMAGENET_STD BackboneInfo HashHead HashNetwork Model NetworkConfig

@@ -7,10 +7,9 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from hashnet.losses.objective import Objective, TrainingSet
-from hashnet.losses.pairs import PairWeights, jaccard, pair_weights
+from hashnet.losses.pairs import PairWeights, jaccard, logistic, pair_weights, similarity
 
 
 class HashNetLoss(nn.Module):
@@ -65,11 +64,11 @@ class HashNetLoss(nn.Module):
         total = weight.sum()
         if not bool(total > 0):
             raise ValueError(f"a loss needs pairs, got a batch of {len(g)}; give at least two items")
-        return (weight * (functional.softplus(d) - similar * d)).sum() / total
+        return (weight * logistic(d, similar)).sum() / total
 
     def pair_weights(self, labels: Tensor, labels2: Tensor) -> tuple[Tensor, Tensor]:
         """Return the weights w_ij and the similarities s_ij ``(n, m)`` of float multi-hot labels."""
-        similar = (labels @ labels2.T > 0).to(labels.dtype)
+        similar = similarity(labels, labels2)
         if self.weights is None:
             return torch.ones_like(similar), similar
         shared = jaccard(labels, labels2) if self.use_jaccard else similar

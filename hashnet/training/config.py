@@ -23,8 +23,8 @@ class TrainConfig:
     """What to train and how; ``None`` means what suits backbone, weights and mode (see ``resolved``).
 
     ``method`` names the objective: "hashnet", "hashnet-c" (Jaccard weights), "hashnet-w", "hashnet-sgn" or
-    another of ``hashnet.losses.OBJECTIVES``. ``alpha``, ``quantization``, ``margin`` and ``scale`` are the
-    settings of its loss (``LossSettings``); a method refuses those that it does not take.
+    another of ``hashnet.losses.OBJECTIVES``. ``alpha``, ``quantization``, ``margin``, ``scale`` and
+    ``epsilon`` are the settings of its loss (``LossSettings``); a method refuses those that it does not take.
 
     ``weights`` is "torchvision", a .safetensors or .pth file, or None. ``freeze_backbone`` computes the
     features once and trains only the head. ``image_size`` is in pixels, ``hidden`` the width of a ReLU
@@ -62,6 +62,7 @@ class TrainConfig:
     quantization: float | None = None
     margin: float | None = None
     scale: float | None = None
+    epsilon: float | None = None
     seed: int = 0
     amp: bool = True
     device: str = "auto"
@@ -135,9 +136,7 @@ class TrainConfig:
 
     def loss_settings(self) -> LossSettings:
         """Return the settings of the loss."""
-        return LossSettings(
-            alpha=self.alpha, quantization=self.quantization, margin=self.margin, scale=self.scale
-        )
+        return LossSettings(**{name: getattr(self, name) for name in LossSettings.names()})
 
     def identity(self) -> dict[str, Any]:
         """Return, as plain JSON values, the settings that the result depends on."""
