@@ -11,7 +11,7 @@ PUBLIC = {
         Balls Index LayoutOptions Neighbors __version__ check_codes errors merge_balls merge_neighbors
         open_codes open_index pack unpack
         """,
-    "hashnet.baselines": "ITQ LSH",
+    "hashnet.baselines": "BRE FeatureHash ITQ ITQCCA KSH LSH SDH SH",
     "hashnet.cli": "app main",
     "hashnet.datasets": """
         QUERY_SPLIT TRAIN_SPLIT ArrayImages Batch Entry FileImages ImagePack ImageSet ImageStream Reject Split
