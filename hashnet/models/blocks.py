@@ -31,7 +31,8 @@ def backbone_blocks(name: str, backbone: nn.Module) -> list[nn.Sequential]:
         blocks[-1].append(layer)
         begun = begun or _has_parameters(layer)
     if not begun:  # dropout after the last layer
-        blocks[-2] += blocks.pop()
+        last = blocks.pop()
+        blocks[-1].extend(last)
     return [nn.Sequential(*block) for block in blocks]
 
 
