@@ -24,36 +24,46 @@ _PATHS = frozenset({"weights", "init_from", "tensorboard"})
 def read_config(path: Path | str, *, base: TrainConfig | None = None) -> TrainConfig:
     """Return the settings of a TOML file over those of ``base`` (default: ``TrainConfig()``).
 
+    Raises what ``read_settings`` raises, and ValueError for a value outside its rule.
+    """
+    values = read_settings(path)
+    try:
+        return replace(base or TrainConfig(), **values)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def read_settings(path: Path | str) -> dict[str, Any]:
+    """Return what a TOML file sets, by name.
+
     Raises FileNotFoundError, and ValueError for what is no TOML, for an unknown setting, and for a value of
-    the wrong type or outside its rule; each names the file, the setting, the value and what is wanted.
+    the wrong type; each names the file, the setting, the value and what is wanted.
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        return parse_settings(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise FileNotFoundError(
             f"settings file {path} does not exist; write one with hashnet train --print-config > {path}"
         ) from None
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start})") from None
-    try:
-        return parse_config(text, base=base)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
 
-def parse_config(text: str, *, base: TrainConfig | None = None) -> TrainConfig:
-    """Return the settings of TOML text over those of ``base``; ValueError as of ``read_config``."""
+def parse_settings(text: str) -> dict[str, Any]:
+    """Return what TOML text sets, by name; ValueError as of ``read_settings``."""
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"not TOML ({error}); a line is like  lr = 0.001  or  backbone = \"resnet18\"") from None
-    return apply_settings(base or TrainConfig(), values)
+        raise ValueError(f'not TOML ({error}); a line is like  lr = 0.001  or  augment = "flip"') from None
+    return checked(values)
 
 
-def apply_settings(base: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
-    """Return ``base`` with plain ``values`` by name, each checked; ValueError names setting, value and rule."""
-    return replace(base, **{name: _checked(name, value) for name, value in values.items()})
+def checked(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return plain ``values`` by name as ``TrainConfig`` takes them; ValueError for a wrong name or type."""
+    return {name: _checked(name, value) for name, value in values.items()}
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
@@ -70,7 +80,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
 
 
 def write_config(config: TrainConfig) -> str:
-    """Return ``config`` as TOML with every setting and what it means; ``parse_config`` gives it back."""
+    """Return ``config`` as TOML with every setting and what it means; ``read_config`` gives it back."""
     lines: list[str] = []
     for title, names in SECTIONS.items():
         lines += [f"# {title}", ""]

@@ -62,10 +62,15 @@ def prepare(
     """
     output = Path(output)
     rows = _check_indices(images, indices)
-    config = (config or TrainConfig()).resolved(image_side=_first_side(images, rows), n_images=len(rows))
+    config = completed(images, rows, config or TrainConfig())
     identity = _identity(images, rows, config)
     finished = _look_at(output, identity, resume=resume, overwrite=overwrite)
     return TrainTask(rows, config, output, identity) if finished is None else finished
+
+
+def completed(images: ImageSet, rows: NDArray[np.int64], config: TrainConfig) -> TrainConfig:
+    """Return the settings with which a training on the images at ``rows`` would run."""
+    return config.resolved(image_side=_first_side(images, rows), n_images=len(rows))
 
 
 def _check_indices(images: ImageSet, indices: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -9,7 +9,14 @@ from torch import nn
 from hashnet.models.backbones import BACKBONES, build_backbone
 from hashnet.models.blocks import backbone_blocks, n_blocks
 
-COUNTS = {"resnet18": 1 + 8, "resnet50": 1 + 16, "mobilenet_v2": 19, "small_cnn": 4, "alexnet": 5 + 2, "vgg16": 13 + 2}
+COUNTS = {
+    "resnet18": 1 + 8,
+    "resnet50": 1 + 16,
+    "mobilenet_v2": 19,
+    "small_cnn": 4,
+    "alexnet": 5 + 2,
+    "vgg16": 13 + 2,
+}
 
 
 def backbone_of(name):
