@@ -35,7 +35,10 @@ PUBLIC = {
     "hashnet.index": """
         Index IndexStats LayoutOptions Plan SegmentLayout SegmentPlan open_codes open_index
         """,
-    "hashnet.losses": "HashNetLoss PairCounts PairWeights count_pairs pair_weights",
+    "hashnet.losses": """
+        HashNet HashNetLoss HashNetSgn LossSettings OBJECTIVES Objective PairCounts PairWeights TrainingSet
+        build_objective complete_settings count_pairs pair_weights
+        """,
     "hashnet.models": """
         BACKBONES IMAGENET_MEAN IMAGENET_STD BackboneInfo HashHead HashNetwork Model NetworkConfig
         Preprocessing backbone_info build_backbone build_network fingerprint load_model relaxed save_model

@@ -28,7 +28,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "weight_decay",
         "ema",
     ),
-    "The loss": ("alpha", "weighted"),
+    "The loss": ("method", "alpha", "quantization", "margin", "scale"),
     "Where and how it runs": (
         "seed",
         "device",
@@ -72,8 +72,12 @@ DESCRIPTIONS: dict[str, str] = {
     "backbone_lr_factor": "learning rate of the backbone over that of the head",
     "weight_decay": "weight decay",
     "ema": "decay of an average of the weights over the steps, which becomes the model, like 0.999; 0: none",
-    "alpha": "factor of the inner products in the pairwise loss; auto: 10 / n_bits",
-    "weighted": "balance similar and dissimilar pairs by weights from the labels (false: HashNet-W)",
+    "method": "what the network is trained towards: "
+    "hashnet, hashnet-c, hashnet-w, hashnet-sgn, dhn, dnnh, dpsh, greedyhash, csq, dpn, orthohash, ...",
+    "alpha": "factor of the inner products of codes, for methods that have it; hashnet: 10 / n_bits",
+    "quantization": "weight of the term that draws relaxed codes to -1 and +1, for methods that have it",
+    "margin": "margin of a hinge or of a softmax, for methods that have it",
+    "scale": "scale of a softmax over cosines, for methods that have it",
     "seed": "seed of everything random",
     "device": "auto, cpu or cuda",
     "amp": "bfloat16: auto (on a CUDA device), on (anywhere), or off",

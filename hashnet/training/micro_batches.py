@@ -25,7 +25,7 @@ LossOfBatch = Callable[[Tensor], Tensor]
 
 
 class MicroBatches:
-    """Leaves in the parameters the gradient of a whole batch, of which the network sees ``size`` rows at once.
+    """Leaves in the parameters the gradient of a batch, of which the network sees ``size`` rows at once.
 
     It is the gradient of the undivided batch, up to rounding: dropout leaves out the same units, since both
     passes draw the mask of the whole batch from one state of torch's generators (``whole_batch``), and
