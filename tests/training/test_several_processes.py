@@ -14,7 +14,8 @@ from hashnet.codes import pack
 from hashnet.datasets import ArrayImages
 from hashnet.errors import CollapseWarning, ErrorRateError, HashnetError, UnreadableImageError
 from hashnet.models import load_model
-from hashnet.training import TrainConfig, trainer
+from hashnet.training import TrainConfig, optimization, trainer
+from hashnet.training.forward import Forward
 from hashnet.training.task import TrainResult, prepare
 from hashnet.training.trainer import run
 from hashnet.training.world import ALONE, never
@@ -123,7 +124,7 @@ def trained(world, config, output, stop_at=None, bad=()):
     stop = curve.stop if stop_at is not None and world.rank == world.size - 1 else never
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore", CollapseWarning)
-        patch.setattr(trainer, "_LOOK_EVERY", 1)
+        patch.setattr(optimization, "_LOOK_EVERY", 1)
         try:
             result = run(images, task, world=world, progress=curve, stop=stop)
         except KeyboardInterrupt:
@@ -134,7 +135,7 @@ def trained(world, config, output, stop_at=None, bad=()):
 def trained_in_double(world, config, output):
     """The same with float64 throughout."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer._Run, "_z", lambda self, forward, x: forward(x.double()))
+        patch.setattr(Forward, "z", lambda self, module, x: module(x.double()))
         torch.set_default_dtype(torch.float64)
         try:
             return trained(world, config, output)
@@ -145,13 +146,7 @@ def trained_in_double(world, config, output):
 def trained_in_bfloat16(world, config, output):
     """The same with the network in bfloat16, as a GPU does it."""
 
-    def z(self, forward, x):
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            return forward(x).float()
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer._Run, "_z", z)
-        return trained(world, config, output)
+    return trained(world, replace(config, amp="on"), output)
 
 
 @pytest.fixture(scope="module")
