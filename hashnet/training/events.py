@@ -22,21 +22,21 @@ class Events:
 
     def step(self, iteration: int, *, loss: float, beta: float, lr: float, images_per_s: float) -> None:
         """Write the figures of a step."""
-        figures = {"loss": loss, "beta": beta, "learning rate": lr, "images per s": images_per_s}
+        figures = {"loss": loss, "beta": beta, "learning_rate": lr, "images_per_s": images_per_s}
         self._write({f"step/{name}": value for name, value in figures.items()}, iteration)
 
     def stage(self, metrics: StageMetrics, *, n_bits: int, validation_map: float | None) -> None:
         """Write the figures after a stage."""
         figures = {
-            "loss on relaxed codes": metrics.loss_relaxed,
-            "loss on sgn codes": metrics.loss_sgn,
-            "quantisation gap": metrics.gap,
-            "bit balance": metrics.bit_balance,
-            "share of constant bits": metrics.constant_bits / n_bits,
-            "distinct codes": float(metrics.distinct_codes),
+            "loss_on_relaxed_codes": metrics.loss_relaxed,
+            "loss_on_sgn_codes": metrics.loss_sgn,
+            "quantisation_gap": metrics.gap,
+            "bit_balance": metrics.bit_balance,
+            "share_of_constant_bits": metrics.constant_bits / n_bits,
+            "distinct_codes": float(metrics.distinct_codes),
         }
         if validation_map is not None:
-            figures["validation MAP"] = validation_map
+            figures["validation_MAP"] = validation_map
         self._write({f"stage/{name}": value for name, value in figures.items()}, metrics.iteration)
         if self._writer is not None:
             self._writer.flush()
@@ -70,4 +70,5 @@ def _writer(directory: str, resumed_at: int) -> Any:
     from tensorboardX import SummaryWriter
 
     # Without this, a run that is resumed would show the steps after its checkpoint twice.
-    return SummaryWriter(directory, purge_step=resumed_at or None)
+    # The suffix keeps a run that goes on within a second from writing into the same file.
+    return SummaryWriter(directory, purge_step=resumed_at or None, filename_suffix=f".from{resumed_at}")
