@@ -88,6 +88,14 @@ def train(
             rich_help_panel=_SETTINGS,
         ),
     ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            "--method",
+            help="What to train towards: hashnet (default), hashnet-w, dhn, csq, ...; --print-config lists all.",
+            rich_help_panel=_SETTINGS,
+        ),
+    ] = None,
     seed: Annotated[
         int | None,
         typer.Option(
@@ -227,6 +235,7 @@ def train(
     given = {
         "backbone": backbone,
         "n_bits": bits,
+        "method": method,
         "seed": seed,
         "weights": weights,
         "init_from": init_from,
@@ -300,7 +309,9 @@ def train(
             overwrite=overwrite,
             progress=watched,
         )
-    last = result.metrics["stages"][-1]
+    held_out = result.metrics.get("validation")
+    stages = {stage["stage"]: stage for stage in result.metrics["stages"]}
+    last = stages[max(stages) if held_out is None else held_out["stage"]]
     facts = {
         **describe_model(output),
         "data": images.source,
@@ -309,6 +320,8 @@ def train(
         "loss on sgn codes": last["loss_sgn"],
         "distinct codes": f"{last['distinct_codes']} of {last['sample']}",
     }
+    if held_out is not None:
+        facts |= {f"validation MAP@{held_out['at']}": held_out["map"], "kept stage": held_out["stage"]}
     if json:
         print_json(facts)
     else:

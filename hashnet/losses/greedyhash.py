@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from hashnet.losses.classes import classification_loss
 from hashnet.losses.objective import Objective, TrainingSet
+from hashnet.losses.quantization import sgn
 
 
 class GreedyHash(Objective):
@@ -38,7 +39,7 @@ class GreedyHash(Objective):
     def loss(self, g: Tensor, labels: Tensor, places: Tensor) -> Tensor:
         """Return the loss of classifying sgn(g) plus the cubic penalty of g."""
         logits = straight_through_sgn(g) @ self.classifier.T
-        penalty = (g - _sgn(g.detach())).abs().pow(3).mean()
+        penalty = (g - sgn(g.detach())).abs().pow(3).mean()
         return classification_loss(logits, labels, multi_label=self.multi_label) + self.quantization * penalty
 
 
@@ -51,12 +52,8 @@ def straight_through_sgn(z: Tensor) -> Tensor:
 class _StraightThrough(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, z: Tensor) -> Tensor:
-        return _sgn(z)
+        return sgn(z)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         return gradients[0]
-
-
-def _sgn(z: Tensor) -> Tensor:
-    return torch.where(z > 0, 1.0, -1.0).to(z.dtype)

@@ -6,9 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 
+from hashnet.losses.cnnh import CNNH
+from hashnet.losses.csq import CSQ
+from hashnet.losses.dhn import DHN
+from hashnet.losses.dnnh import DNNH
+from hashnet.losses.dpn import DPN
+from hashnet.losses.dpsh import DPSH
 from hashnet.losses.greedyhash import GreedyHash
 from hashnet.losses.hashnet import HashNet, HashNetSgn
 from hashnet.losses.objective import Objective, TrainingSet
+from hashnet.losses.orthohash import OrthoHash
 
 
 @dataclass(frozen=True)
@@ -16,16 +23,18 @@ class LossSettings:
     """The settings of a loss; None where a method has its default, or does not take it.
 
     ``alpha`` scales inner products of codes, ``quantization`` weighs the term that draws relaxed codes to
-    -1 and +1, ``margin`` is that of a hinge or of a softmax, ``scale`` that of a softmax over cosines.
+    -1 and +1, ``margin`` is that of a hinge or of a softmax, ``scale`` that of a softmax over cosines,
+    ``epsilon`` how far from 1/2 the piece-wise threshold of DNNH leaves an output as it is.
     """
 
     alpha: float | None = None
     quantization: float | None = None
     margin: float | None = None
     scale: float | None = None
+    epsilon: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("alpha", "scale"):
+        for name in ("alpha", "scale", "epsilon"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise ValueError(f"{name} must be positive and finite, got {value!r}")
@@ -65,6 +74,15 @@ def _given(value: float | None) -> float:
 
 OBJECTIVES: Mapping[str, ObjectiveEntry] = MappingProxyType(
     {
+        "cnnh": ObjectiveEntry(lambda data, s: CNNH(data), lambda n_bits: LossSettings()),
+        "dnnh": ObjectiveEntry(
+            lambda data, s: DNNH(data, margin=_given(s.margin), epsilon=_given(s.epsilon)),
+            lambda n_bits: LossSettings(margin=1.0, epsilon=0.5),
+        ),
+        "dhn": ObjectiveEntry(
+            lambda data, s: DHN(data, alpha=_given(s.alpha), quantization=_given(s.quantization)),
+            lambda n_bits: LossSettings(alpha=1.0, quantization=0.1),
+        ),
         "hashnet": ObjectiveEntry(lambda data, s: HashNet(data, alpha=s.alpha), _ten_over_n_bits),
         "hashnet-c": ObjectiveEntry(
             lambda data, s: HashNet(data, alpha=s.alpha, use_jaccard=True), _ten_over_n_bits
@@ -72,11 +90,26 @@ OBJECTIVES: Mapping[str, ObjectiveEntry] = MappingProxyType(
         "hashnet-w": ObjectiveEntry(
             lambda data, s: HashNet(data, alpha=s.alpha, weighted=False), _ten_over_n_bits
         ),
+        "hashnet-sgn": ObjectiveEntry(lambda data, s: HashNetSgn(data, alpha=s.alpha), _ten_over_n_bits),
+        "dpsh": ObjectiveEntry(
+            lambda data, s: DPSH(data, alpha=_given(s.alpha), quantization=_given(s.quantization)),
+            lambda n_bits: LossSettings(alpha=0.5, quantization=0.1),
+        ),
         "greedyhash": ObjectiveEntry(
             lambda data, s: GreedyHash(data, quantization=_given(s.quantization)),
             lambda n_bits: LossSettings(quantization=0.1),
         ),
-        "hashnet-sgn": ObjectiveEntry(lambda data, s: HashNetSgn(data, alpha=s.alpha), _ten_over_n_bits),
+        "csq": ObjectiveEntry(
+            lambda data, s: CSQ(data, quantization=_given(s.quantization)),
+            lambda n_bits: LossSettings(quantization=1e-4),
+        ),
+        "dpn": ObjectiveEntry(
+            lambda data, s: DPN(data, margin=_given(s.margin)), lambda n_bits: LossSettings(margin=1.0)
+        ),
+        "orthohash": ObjectiveEntry(
+            lambda data, s: OrthoHash(data, margin=_given(s.margin), scale=_given(s.scale)),
+            lambda n_bits: LossSettings(margin=0.2, scale=8.0),
+        ),
     }
 )
 

@@ -25,8 +25,8 @@ class TrainConfig:
     """What to train and how; ``None`` means what suits backbone, weights and mode (see ``resolved``).
 
     ``method`` names the objective: "hashnet", "hashnet-c" (Jaccard weights), "hashnet-w", "hashnet-sgn" or
-    another of ``hashnet.losses.OBJECTIVES``. ``alpha``, ``quantization``, ``margin`` and ``scale`` are the
-    settings of its loss (``LossSettings``); a method refuses those that it does not take.
+    another of ``hashnet.losses.OBJECTIVES``. ``alpha``, ``quantization``, ``margin``, ``scale`` and
+    ``epsilon`` are the settings of its loss (``LossSettings``); a method refuses those that it does not take.
 
     ``weights`` is "torchvision", a .safetensors or .pth file, or None. ``freeze_backbone`` computes the
     features once and trains only the head. ``image_size`` is in pixels, ``hidden`` the width of a ReLU
@@ -77,6 +77,7 @@ class TrainConfig:
     quantization: float | None = None
     margin: float | None = None
     scale: float | None = None
+    epsilon: float | None = None
     seed: int = 0
     train_last_blocks: int | None = None
     init_from: str | None = None
@@ -170,7 +171,7 @@ class TrainConfig:
             # Small images are enlarged to twice their side: more costs time and adds no information.
             size = min(info.image_size, max(info.min_image_size, 2 * image_side))
         if self.freeze_backbone:
-            defaults: dict[str, Any] = FROZEN_DEFAULTS
+            defaults: dict[str, Any] = frozen_defaults(self.method)
         elif self.train_last_blocks is not None:
             defaults = LAST_BLOCKS_DEFAULTS
         elif small:
@@ -195,9 +196,7 @@ class TrainConfig:
 
     def loss_settings(self) -> LossSettings:
         """Return the settings of the loss."""
-        return LossSettings(
-            alpha=self.alpha, quantization=self.quantization, margin=self.margin, scale=self.scale
-        )
+        return LossSettings(**{name: getattr(self, name) for name in LossSettings.names()})
 
     def identity(self) -> dict[str, Any]:
         """Return, as plain JSON values, the settings that the result depends on."""
@@ -228,6 +227,15 @@ FROZEN_DEFAULTS: dict[str, Any] = {
     "backbone_lr_factor": 0.0,
     "weight_decay": 0.0,
 }
+# What a method changes of them.
+FROZEN_DEFAULTS_OF: dict[str, dict[str, Any]] = {}
+
+
+def frozen_defaults(method: str) -> dict[str, Any]:
+    """Return the defaults of training the head of ``method`` on a frozen backbone."""
+    return FROZEN_DEFAULTS | FROZEN_DEFAULTS_OF.get(method, {})
+
+
 LAST_BLOCKS_DEFAULTS: dict[str, Any] = {
     "hidden": 0,
     "dropout": 0.0,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashnet.losses import OBJECTIVES
+
 SECTIONS: dict[str, tuple[str, ...]] = {
     "What is trained": (
         "backbone",
@@ -28,7 +30,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "weight_decay",
         "ema",
     ),
-    "The loss": ("method", "alpha", "quantization", "margin", "scale"),
+    "The loss": ("method", "alpha", "quantization", "margin", "scale", "epsilon"),
     "Where and how it runs": (
         "seed",
         "device",
@@ -72,11 +74,11 @@ DESCRIPTIONS: dict[str, str] = {
     "backbone_lr_factor": "learning rate of the backbone over that of the head",
     "weight_decay": "weight decay",
     "ema": "decay of an average of the weights over the steps, which becomes the model, like 0.999; 0: none",
-    "method": "what the network is trained towards: "
-    "hashnet, hashnet-c, hashnet-w, hashnet-sgn, dhn, dnnh, dpsh, greedyhash, csq, dpn, orthohash, ...",
+    "method": f"what the network is trained towards: {', '.join(sorted(OBJECTIVES))}",
     "alpha": "factor of the inner products of codes, for methods that have it; hashnet: 10 / n_bits",
     "quantization": "weight of the term that draws relaxed codes to -1 and +1, for methods that have it",
     "margin": "margin of a hinge or of a softmax, for methods that have it",
+    "epsilon": "how far from 1/2 the threshold of dnnh leaves an output as it is",
     "scale": "scale of a softmax over cosines, for methods that have it",
     "seed": "seed of everything random",
     "device": "auto, cpu or cuda",

@@ -14,6 +14,7 @@ from torch import Tensor
 from hashnet.codes import pack
 from hashnet.errors import CollapseWarning
 from hashnet.losses import Objective
+from hashnet.losses.quantization import sgn
 
 SILENT_TOLERANCE = 0.005
 _CONSTANT = 0.99
@@ -43,11 +44,6 @@ class StageMetrics:
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return asdict(self)
-
-
-def sgn(z: Tensor) -> Tensor:
-    """Return the code of z as -1 and +1, by the rule of packed codes: +1 where z > 0."""
-    return torch.where(z > 0, 1.0, -1.0).to(z.dtype)
 
 
 @dataclass(frozen=True)
