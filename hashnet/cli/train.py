@@ -92,7 +92,7 @@ def train(
         str | None,
         typer.Option(
             "--method",
-            help="What to train towards: hashnet (default), hashnet-w, dhn, csq, ...; --print-config lists all.",
+            help="What to train towards: hashnet (default), hashnet-w, dhn, ...; --print-config has all.",
             rich_help_panel=_SETTINGS,
         ),
     ] = None,
