@@ -208,4 +208,4 @@ class _Run:
 
 def _z(head: HashHead, values: Tensor) -> Tensor:
     with torch.no_grad():
-        return torch.cat([head(rows) for rows in values.split(_ROWS_AT_ONCE)])
+        return torch.cat([head(rows) for rows in torch.split(values, _ROWS_AT_ONCE)])
