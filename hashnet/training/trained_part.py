@@ -45,33 +45,31 @@ class TrainedPart:
 
     ``module`` gives z; it is what is optimised, averaged and checkpointed. ``before`` are the blocks that
     stay as they are, None where there are none; ``cached`` says that what they give out is computed once.
-    ``body`` is the trained part of the backbone, between ``before`` and the head.
+    ``body`` is the trained part of the backbone, between ``before`` and the head. ``standardizes`` says that
+    the head begins with features of the training set scaled to mean 0 and deviation 1.
     """
 
     module: nn.Module
     before: nn.Module | None
     body: nn.Module | None
     cached: bool
-
-    @property
-    def standardizes(self) -> bool:
-        """Whether the head begins with features of the training set scaled to mean 0 and deviation 1."""
-        return self.before is not None
+    standardizes: bool
 
 
 def trained_part(network: HashNetwork, config: TrainConfig, *, n_images: int) -> TrainedPart:
     """Return what of ``network`` these settings train on ``n_images`` images; the rest is frozen."""
     if config.freeze_backbone:
-        return TrainedPart(network.head, _frozen(network.backbone), None, cached=True)
+        return TrainedPart(network.head, _frozen(network.backbone), None, cached=True, standardizes=True)
     if config.train_last_blocks is None:
-        return TrainedPart(network, None, network.backbone, cached=False)
+        return TrainedPart(network, None, network.backbone, cached=False, standardizes=False)
     blocks = backbone_blocks(config.backbone, network.backbone)
     first, last = blocks[: -config.train_last_blocks], blocks[-config.train_last_blocks :]
     module = LastBlocks(last, network.head, freeze_norm=network.freeze_norm)
     before = _frozen(nn.Sequential(*first))
     plain = config.augment == "none" and bool(first)
     cached = plain and n_images * _bytes_of(before, config.image_size or 0) <= CACHE_LIMIT
-    return TrainedPart(module, before, module.body, cached=cached)
+    # With batch norm in training mode the features are others than those that could be measured.
+    return TrainedPart(module, before, module.body, cached=cached, standardizes=network.freeze_norm)
 
 
 def _frozen(module: nn.Module) -> nn.Module:

@@ -121,8 +121,11 @@ class _Run:
         if all_labels is None:
             raise ValueError("labels vanished from the image set while it was trained on")
         data = data_for(inputs, np.ascontiguousarray(all_labels[inputs.rows]), config)
-        if self._part.standardizes and not self._head_is_trained and not self._state_path.exists():
-            self._standardize(data)
+        if self._part.standardizes and not self._head_is_trained:
+            # Done together or not at all; a checkpoint has the outcome.
+            seen = self._world.exchange("kept" if self._state_path.exists() else "")
+            if not all(seen):
+                self._standardize(data)
         objective = self._objective(data.labels)
         read_s = time.monotonic() - self._began
         optimization = Optimization(

@@ -54,7 +54,25 @@ FROZEN = TrainConfig(
 LONG = replace(WHOLE, optimizer="adam", lr=1e-3, iterations=40, batch_size=31, beta_max=64.0, beta_final=1e4)
 # An objective with parameters of its own: a gradient summed over processes would give another curve.
 OWN = replace(FROZEN, method="greedyhash", optimizer="sgd", lr=0.05, dropout=0.0)
+# Blocks of a random network have small activations, which the head then scales up: they are moved little.
+LAST = replace(
+    FROZEN,
+    freeze_backbone=False,
+    train_last_blocks=1,
+    hidden=None,
+    dropout=None,
+    backbone_lr_factor=1e-3,
+    freeze_norm=True,
+)
 CONFIGS = {
+    "last block, kept activations": LAST,
+    "last block, augmented": replace(LAST, augment="flip"),
+    "last block, batch norm": replace(
+        WHOLE, train_last_blocks=1, augment=None, stages=2, stage_lr_factors=(1.0, 0.5)
+    ),
+    "head, micro-batches": replace(FROZEN, micro_batch=7),
+    "head, validation, average": replace(FROZEN, validation=0.2, ema=0.8),
+    "last block, micro-batches": replace(LAST, micro_batch=10),
     "whole": WHOLE,
     "whole, odd batch": replace(WHOLE, batch_size=31),
     "whole, small odd batch, without weights": replace(WHOLE, batch_size=19, method="hashnet-w"),
