@@ -1,6 +1,6 @@
 """Images a second of the training loop over those of the bare step: how much of the device the loop uses.
 
-    python -m benchmarks.bench_training_loop --cifar10 cifar10_jpeg.npz --tinyimagenet tinyimagenet100_jpeg.npz
+    python -m benchmarks.bench_training_loop --cifar10 cifar10.npz --tinyimagenet tinyimagenet100.npz
 
 The bare step is forward, loss, backward and optimizer on one tensor that is ready, in a plain loop. The loop
 is ``hashnet.training.train`` with all it does between steps: batches are drawn, augmented, normalised and
@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from benchmarks.provenance import keep, provenance
 from hashnet.allocator import keep_freed_memory
@@ -136,29 +135,21 @@ def bare_rate(images: ImageSet, rows: np.ndarray, config: TrainConfig, device: t
     rates.set_for(0)
     part.module.train()
     objective.train()
-    began = 0.0
-    for step in range(given(config.iterations)):
-        if step == FIRST:
-            _wait(device)
-            began = time.perf_counter()
-        _step(forward, part.module, objective, optimizer, x, of_batch, places)
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        value: torch.Tensor = objective(forward.z(part.module, forward.enter(x)), of_batch, places, 1.0)
+        value.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+    for _ in range(FIRST):
+        step()
+    _wait(device)
+    began = time.perf_counter()
+    for _ in range(given(config.iterations) - FIRST):
+        step()
     _wait(device)
     return size * (given(config.iterations) - FIRST) / (time.perf_counter() - began)
-
-
-def _step(
-    forward: Forward,
-    module: nn.Module,
-    objective: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    x: torch.Tensor,
-    labels: torch.Tensor,
-    places: torch.Tensor,
-) -> None:
-    optimizer.zero_grad(set_to_none=True)
-    value: torch.Tensor = objective(forward.z(module, forward.enter(x)), labels, places, 1.0)
-    value.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
 
 
 def _wait(device: torch.device) -> None:

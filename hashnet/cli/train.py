@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from hashnet.cli.options import ImageRootOption, JsonOption, ProgressOption, RayOption
+from hashnet.cli.train_settings import N_BITS, SEED, gather_settings, print_settings
 
 if TYPE_CHECKING:
-    from hashnet.training import TrainConfig, TrainResult
+    from hashnet.training import TrainResult
 
 _SETTINGS = "Settings (over those of --config; defaults suit backbone and mode)"
-_N_BITS, _SEED = 48, 1
 
 
 def train(
@@ -84,7 +84,7 @@ def train(
         int | None,
         typer.Option(
             "--bits",
-            help=f"Length of a code: a multiple of 8 from 8 to 1024; default: {_N_BITS}.",
+            help=f"Length of a code: a multiple of 8 from 8 to 1024; default: {N_BITS}.",
             rich_help_panel=_SETTINGS,
         ),
     ] = None,
@@ -99,7 +99,7 @@ def train(
     seed: Annotated[
         int | None,
         typer.Option(
-            "--seed", min=0, help=f"Seed of everything random; default: {_SEED}.", rich_help_panel=_SETTINGS
+            "--seed", min=0, help=f"Seed of everything random; default: {SEED}.", rich_help_panel=_SETTINGS
         ),
     ] = None,
     weights: Annotated[
@@ -257,9 +257,9 @@ def train(
         "data_workers": data_workers,
         "tensorboard": tensorboard,
     }
-    settings = _settings(config, assignments or [], given)
+    settings = gather_settings(config, assignments or [], given)
     if print_config:
-        _print_config(settings, data, image_root)
+        print_settings(settings, data, image_root)
         return
     if data is None or output is None:
         missing = " and ".join(
@@ -326,29 +326,3 @@ def train(
         print_json(facts)
     else:
         print_pairs(facts, title=f"trained {output}")
-
-
-def _settings(file: Path | None, assignments: list[str], given: dict[str, Any]) -> TrainConfig:
-    """Return the settings of the defaults, the file, the assignments, and the options, in this order."""
-    from hashnet.training import TrainConfig
-    from hashnet.training.config_file import checked, parse_assignment, read_settings
-
-    values: dict[str, Any] = {"n_bits": _N_BITS, "seed": _SEED}
-    if file is not None:
-        values |= read_settings(file)
-    values |= checked(dict(parse_assignment(text) for text in assignments))
-    values |= {name: value for name, value in given.items() if value is not None}
-    # Made once, since rules may tie a setting of the file to an option.
-    return TrainConfig(**values)
-
-
-def _print_config(settings: TrainConfig, data: str | None, image_root: Path | None) -> None:
-    from hashnet.training.config_file import write_config
-
-    if data is not None:
-        from hashnet.datasets import open_images, split
-        from hashnet.training.task import completed
-
-        images = open_images(data, image_root=image_root)
-        settings = completed(images, split(images, seed=settings.seed).database, settings)
-    typer.echo(write_config(settings), nl=False)

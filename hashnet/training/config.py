@@ -182,7 +182,6 @@ class TrainConfig:
             "image_size": size,
             # Weights made elsewhere carry statistics that small batches would spoil.
             "freeze_norm": self.freeze_backbone or self.weights is not None or self.init_from is not None,
-            "stage_lr_factors": (1.0,) * self.stages,
         }
         if not self.freeze_backbone:
             epoch = max(1, n_images // (self.batch_size or defaults["batch_size"]))

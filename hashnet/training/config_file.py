@@ -17,7 +17,9 @@ from hashnet.training.config import TrainConfig
 from hashnet.training.descriptions import DESCRIPTIONS, SECTIONS
 
 # TOML has no null. A setting that is completed before the training says "auto", one that is off "none".
-_STAY_OPEN = frozenset({"weights", "init_from", "tensorboard", "train_last_blocks", "micro_batch"})
+_STAY_OPEN = frozenset(
+    {"weights", "init_from", "tensorboard", "train_last_blocks", "micro_batch", "stage_lr_factors"}
+)
 _PATHS = frozenset({"weights", "init_from", "tensorboard"})
 
 

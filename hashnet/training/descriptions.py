@@ -64,7 +64,7 @@ DESCRIPTIONS: dict[str, str] = {
     "stages": "stages of the continuation; beta grows from one to the next",
     "beta_max": "beta of the last stage but one; the first has 1",
     "beta_final": "beta of the last stage, which stands for sgn",
-    "stage_lr_factors": "factor of the learning rate in each stage, like [1.0, 1.0, 0.5]; auto: 1",
+    "stage_lr_factors": 'factor of the learning rate in each stage, like [1.0, 1.0, 0.5]; "none": 1',
     "iterations": "steps over all stages; auto: 500 on a frozen backbone, else 20 epochs, from 250 to 5000",
     "batch_size": "images a step; all their pairs are in the loss",
     "micro_batch": 'images that the network sees at once, to save memory; "none" for the whole batch',

@@ -79,10 +79,10 @@ class Forward:
         return y.float()
 
 
-def compiled(replica: nn.Module) -> nn.Module:
-    """Return ``replica`` under torch.compile; the first step that fails to compile says why."""
+def compiled(module: nn.Module) -> nn.Module:
+    """Return ``module`` under torch.compile; a step that fails to compile says why."""
     try:
-        return _Compiled(torch.compile(replica))
+        return _Compiled(torch.compile(module))
     except RuntimeError as error:  # where torch has no compiler at all
         raise _not_compiled(error) from error
 

@@ -110,9 +110,8 @@ class Optimization:
     def run(self, state_path: Path, identity: dict[str, Any]) -> Outcome:
         """Go through all iterations, or as many as patience allows, and leave what is kept in the network."""
         start = self._restored(state_path, identity)
-        replica = self._world.replicate(self._part.module)
-        if self._config.compile:
-            replica = compiled(replica)
+        module = compiled(self._part.module) if self._config.compile else self._part.module
+        replica = self._world.replicate(module)
         # Its loss is that of the whole batch in every process, so the mean gradient over them is that of one.
         has_own = bool(list(self._objective.parameters()))
         criterion = self._world.replicate(self._objective) if has_own else self._objective

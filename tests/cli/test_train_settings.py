@@ -51,8 +51,6 @@ def test_options_override_assignments_and_these_the_file(run, tmp_path):
 
 def test_every_setting_can_be_assigned(run):
     for name, value in printed(run, "--data", "digits").items():
-        if name == "stage_lr_factors":
-            continue  # tied to stages
         assert printed(run, "--set", f"{name}={json.dumps(value)}")[name] == value
 
 

@@ -17,7 +17,7 @@ def test_nothing_that_the_method_takes_is_left_open_once_resolved(backbone, free
     config = config.resolved(image_side=32, n_images=100)
     others = set(LossSettings.names()) - set(OBJECTIVES[method].takes())
     left = {name for name in TrainConfig.names() if getattr(config, name) is None}
-    off = {"weights", "init_from", "train_last_blocks", "micro_batch", "tensorboard"}
+    off = {"weights", "init_from", "train_last_blocks", "micro_batch", "tensorboard", "stage_lr_factors"}
     assert left == off | others
 
 
