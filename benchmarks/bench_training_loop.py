@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from benchmarks.provenance import keep, provenance
 from hashnet.allocator import keep_freed_memory
@@ -105,7 +106,9 @@ class Clock:
         self.ended = time.perf_counter()
 
 
-def loop_rate(images: ImageSet, rows: np.ndarray, config: TrainConfig, output: Path) -> tuple[float, float]:
+def loop_rate(
+    images: ImageSet, rows: NDArray[np.int64], config: TrainConfig, output: Path
+) -> tuple[float, float]:
     """Return the images a second of the training loop, and the seconds of the figures after a stage."""
     clock = Clock()
     with warnings.catch_warnings():
@@ -115,7 +118,7 @@ def loop_rate(images: ImageSet, rows: np.ndarray, config: TrainConfig, output: P
     return given(config.batch_size) * (last - first) / (ended - began), clock.ended - ended
 
 
-def bare_rate(images: ImageSet, rows: np.ndarray, config: TrainConfig, device: torch.device) -> float:
+def bare_rate(images: ImageSet, rows: NDArray[np.int64], config: TrainConfig, device: torch.device) -> float:
     """Return the images a second of the step alone, on one batch that is ready on the device."""
     torch.manual_seed(0)
     network, _ = initial_network(config)

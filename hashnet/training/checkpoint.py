@@ -161,5 +161,5 @@ def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
         digest.update(f"\n{name} {value.dtype} {tuple(value.shape)}\n".encode())
         array = value.numpy()
         # Not copied: features may take a gigabyte.
-        digest.update(array.reshape(-1).view(np.uint8) if array.size else b"")
+        digest.update(array.reshape(-1).view(np.uint8).data if array.size else b"")
     return digest.hexdigest()

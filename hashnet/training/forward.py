@@ -38,7 +38,7 @@ class Forward:
         if self._before is None:
             return x
         with torch.no_grad():
-            parts = [self._as_float(self._before, rows) for rows in x.split(READ_AT_ONCE)]
+            parts = [self._as_float(self._before, rows) for rows in torch.split(x, READ_AT_ONCE)]
             return torch.cat(parts)
 
     def z(self, module: nn.Module, x: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
@@ -74,7 +74,7 @@ def in_order(
     workers: int,
     ahead: int | None = None,
     initializer: Callable[[], None] | None = None,
-) -> Iterator[T]:
+) -> Generator[T, None, None]:
     """Yield ``work(start)`` in the order of ``starts``, done by threads that are ``ahead`` of the caller.
 
     By default they are one round ahead. Without workers each result is computed when it is asked for.

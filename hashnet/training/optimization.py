@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -132,10 +133,10 @@ class Optimization:
                 criterion.train()
                 self._optimizer.zero_grad(set_to_none=True)
                 value = micro.backward(
-                    lambda rows: self._forward.z(replica, rows),
+                    partial(self._forward.z, replica),
                     self._forward.enter(x),
                     share_counts(len(places), self._world),
-                    lambda z, at=there, beta=beta: criterion(z, self._labels[at], at, beta),  # type: ignore[misc]
+                    partial(self._loss, criterion, there, beta),
                 )
                 self._optimizer.step()
                 done = iteration + 1
@@ -161,7 +162,11 @@ class Optimization:
         self._progress.finish()
         return Outcome(self._history, self._take_what_is_kept(), self._images_per_s())
 
-    def _batches(self, start: int) -> Iterator[tuple[int, NDArray[np.int64], Tensor]]:
+    def _loss(self, criterion: nn.Module, places: Tensor, beta: float, z: Tensor) -> Tensor:
+        value: Tensor = criterion(z, self._labels[places], places, beta)
+        return value
+
+    def _batches(self, start: int) -> Generator[tuple[int, NDArray[np.int64], Tensor], None, None]:
         """Yield iteration, places, and the inputs of this process's share, prepared ahead by threads."""
         part = share(self._sampler.batch_size, rank=self._world.rank, size=self._world.size)
 
