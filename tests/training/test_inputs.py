@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -169,3 +171,13 @@ def test_computing_features_leaves_the_number_of_threads_alone():
 def test_no_rows_give_no_features():
     network = small_network()
     assert extract_features(network, IMAGES, ROWS[:0], PREPROCESSING).features.shape == (0, 512)
+
+
+@pytest.mark.gpu
+def test_a_batch_on_a_gpu_has_the_bits_of_one_on_the_cpu(tmp_path):
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    on_cpu, places = pixels(tmp_path, "flip"), np.arange(20)
+    on_gpu = replace(on_cpu, device=torch.device("cuda"))
+    expected = on_cpu.batch(places, iteration=3, part=slice(4, 15))
+    assert torch.equal(on_gpu.batch(places, iteration=3, part=slice(4, 15)).cpu(), expected)

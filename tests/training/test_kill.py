@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import time
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -65,7 +67,9 @@ def killed_after(seconds, name, output, data_workers):
         f"import runpy; run = runpy.run_path({__file__!r})['run'];"
         f"run({name!r}, {str(output)!r}, {data_workers})"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], env={**ENVIRONMENT})
+    # What pytest puts on the path: this file imports from the folder of all tests.
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+    process = subprocess.Popen([sys.executable, "-c", code], env=environment)
     state = output / "checkpoint" / "state.safetensors"
     before = state.stat().st_mtime_ns if state.exists() else 0
     deadline = time.monotonic() + 120
@@ -76,17 +80,6 @@ def killed_after(seconds, name, output, data_workers):
     time.sleep(seconds)
     process.send_signal(signal.SIGKILL)
     return process.wait()
-
-
-def _environment():
-    import os
-    from pathlib import Path
-
-    tests = str(Path(__file__).resolve().parents[1])
-    return {**os.environ, "PYTHONPATH": tests}
-
-
-ENVIRONMENT = _environment()
 
 
 @pytest.mark.slow
