@@ -37,8 +37,9 @@ def similarity_codes(
 
     From a uniform random H each sweep visits every entry once, columns and the rows of a column in random
     order, and moves it by ``-g'/g''`` of the loss as a function of it, cut to [-1, 1] (the paper's eq. 6-8).
-    Two things differ from one entry at a time. The rows of a block take their steps together: with blocks of
-    ``n / (8 n_bits)`` rows what they do to one another is less than their own curvature. And a step that
+    Two things differ from one entry at a time. The rows of a block take their steps together. Two entries of
+    a column have at most 8 + 8 n_bits of curvature in common and each about 4 n of its own, so in blocks of
+    ``n / (2 n_bits + 2)`` rows the steps of all the others weigh no more than an entry's own. And a step that
     would raise the loss, which neither a second-order model nor a block can rule out, is halved until it does
     not.
 
@@ -70,7 +71,7 @@ class _Factorisation:
         self.own = 1.0 - np.diagonal(self.similar)[self.group]
         self.rng = np.random.default_rng(seed)
         self.h: Floats = self.rng.uniform(-1, 1, (len(labels), n_bits))
-        self.block = max(1, len(labels) // (8 * n_bits))
+        self.block = max(1, len(labels) // (2 * n_bits + 2))
 
     def loss(self) -> float:
         """Return the mean over pairs of (s_ij - <h_i, h_j> / q)^2."""
