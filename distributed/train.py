@@ -9,7 +9,6 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +39,7 @@ from .train_plan import (
     resources_of,
     threads_of_worker,
     why_given_up,
+    with_absolute_paths,
 )
 from .train_thread import Background
 
@@ -83,14 +83,11 @@ def train_with_ray(
     task = prepare(images, rows, config, output=output, resume=resume, overwrite=overwrite)
     if isinstance(task, TrainResult):
         return task
-    local_weights = task.config.weights not in (None, "torchvision")
     spec = TrainSpec(
         data=str(data) if data == "digits" else str(Path(data).absolute()),
         image_root=None if image_root is None else str(Path(image_root).absolute()),
         rows=task.rows,
-        config=replace(task.config, weights=str(Path(str(task.config.weights)).absolute()))
-        if local_weights
-        else task.config,
+        config=with_absolute_paths(task.config),
         output=str(Path(output).absolute()),
         identity=task.identity,
         threads=torch.get_num_threads(),

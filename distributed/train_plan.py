@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,13 @@ class Resources:
 
     cpus: float
     gpu: bool
+
+
+def with_absolute_paths(config: TrainConfig) -> TrainConfig:
+    """Return the settings with paths that mean the same in every working directory."""
+    paths = {name: getattr(config, name) for name in ("weights", "init_from", "tensorboard")}
+    local = {name: path for name, path in paths.items() if path not in (None, "torchvision")}
+    return replace(config, **{name: str(Path(path).absolute()) for name, path in local.items()})
 
 
 def check_workers(workers: int | tuple[int, int]) -> tuple[int, int]:

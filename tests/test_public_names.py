@@ -45,7 +45,8 @@ PUBLIC = {
         Preprocessing backbone_info build_backbone build_network fingerprint load_model relaxed save_model
         """,
     "hashnet.progress": "NO_PROGRESS BarProgress JsonProgress NoProgress Progress ProgressMode make_progress",
-    "hashnet.training": "FeatureInputs StageMetrics TrainConfig TrainResult extract_features train",
+    "hashnet.training": "FeatureInputs StageMetrics TrainConfig TrainResult extract_features read_config "
+    "train write_config",
 }
 ERRORS = {
     "HashnetError": "Exception",

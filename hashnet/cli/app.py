@@ -72,6 +72,8 @@ app.command(
     epilog=examples(
         "hashnet train --data photos/ --backbone resnet18 --weights torchvision --bits 48 --output model",
         "hashnet train --data digits --backbone small_cnn --bits 32 --output model",
+        "hashnet train --print-config > train.toml",
+        "hashnet train --data photos/ --config train.toml --set ema=0.999 --output model",
     )
 )(guarded(train, resume="run the same command with --resume to go on from the last checkpoint"))
 app.command(epilog=examples("hashnet encode --model model --data photos/ --output codes --workers 2"))(

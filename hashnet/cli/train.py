@@ -3,52 +3,50 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from hashnet.cli.options import (
-    DataOption,
-    ImageRootOption,
-    JsonOption,
-    ProgressOption,
-    RayOption,
-    SeedOption,
-)
+from hashnet.cli.options import ImageRootOption, JsonOption, ProgressOption, RayOption
+from hashnet.cli.train_settings import N_BITS, SEED, gather_settings, print_settings
 
-_DEFAULTS = "Settings (defaults suit backbone and mode)"
+if TYPE_CHECKING:
+    from hashnet.training import TrainResult
+
+_SETTINGS = "Settings (over those of --config; defaults suit backbone and mode)"
 
 
 def train(
     *,
-    data: DataOption,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="MODEL", help="Model directory to write.")
-    ],
-    backbone: Annotated[
-        str,
-        typer.Option(
-            "--backbone",
-            help="alexnet, vgg16, resnet18, resnet50, mobilenet_v2, squeezenet1_0, or small_cnn (8-64 px).",
-        ),
-    ] = "small_cnn",
-    weights: Annotated[
+    data: Annotated[
         str | None,
         typer.Option(
-            "--weights",
-            metavar="W",
-            help="Weights of the backbone: torchvision (downloads its own), or a .safetensors or .pth file; "
-            "default: a random start.",
+            "--data",
+            metavar="DATA",
+            help="digits (embedded), an image folder (a class per sub-folder), a .csv or .txt list of "
+            "paths and labels, or an image pack .npz.",
         ),
     ] = None,
-    freeze_backbone: Annotated[
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="MODEL", help="Model directory to write.")
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="Settings as TOML; options given here override them."),
+    ] = None,
+    print_config: Annotated[
         bool,
-        typer.Option("--freeze-backbone", help="Train the head only, on features computed once."),
+        typer.Option(
+            "--print-config",
+            help="Print all settings as TOML, with --data as they are for these images, and end.",
+        ),
     ] = False,
-    bits: Annotated[
-        int, typer.Option("--bits", help="Length of a code: a multiple of 8 from 8 to 1024.")
-    ] = 48,
-    seed: SeedOption = 1,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="Any setting of --print-config, like --set ema=0.999."
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint in MODEL, if there is one.")
     ] = False,
@@ -73,51 +71,157 @@ def train(
     ] = None,
     ray: RayOption = None,
     image_root: ImageRootOption = None,
-    same_padding: Annotated[
-        bool,
+    backbone: Annotated[
+        str | None,
         typer.Option(
-            "--same-padding",
-            help="For mobilenet_v2 weights that come from TensorFlow.",
-            rich_help_panel=_DEFAULTS,
+            "--backbone",
+            help="alexnet, vgg16, resnet18, resnet50, mobilenet_v2, squeezenet1_0, or small_cnn (8-64 px); "
+            "default: small_cnn.",
+            rich_help_panel=_SETTINGS,
         ),
-    ] = False,
+    ] = None,
+    bits: Annotated[
+        int | None,
+        typer.Option(
+            "--bits",
+            help=f"Length of a code: a multiple of 8 from 8 to 1024; default: {N_BITS}.",
+            rich_help_panel=_SETTINGS,
+        ),
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            "--method",
+            help="What to train towards: hashnet (default), hashnet-w, dhn, ...; --print-config has all.",
+            rich_help_panel=_SETTINGS,
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            "--seed", min=0, help=f"Seed of everything random; default: {SEED}.", rich_help_panel=_SETTINGS
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            "--weights",
+            metavar="W",
+            help="Weights of the backbone: torchvision (downloads its own), or a .safetensors or .pth file; "
+            "default: a random start.",
+            rich_help_panel=_SETTINGS,
+        ),
+    ] = None,
+    init_from: Annotated[
+        str | None,
+        typer.Option(
+            "--init-from",
+            metavar="MODEL",
+            help="Begin at the weights of a trained model with the same backbone.",
+            rich_help_panel=_SETTINGS,
+        ),
+    ] = None,
+    freeze_backbone: Annotated[
+        bool | None,
+        typer.Option(
+            "--freeze-backbone/--no-freeze-backbone",
+            help="Train the head only, on features computed once.",
+            rich_help_panel=_SETTINGS,
+        ),
+    ] = None,
+    train_last_blocks: Annotated[
+        int | None,
+        typer.Option(
+            "--train-last-blocks",
+            help="Train the head and only so many of the last blocks of the backbone.",
+            rich_help_panel=_SETTINGS,
+        ),
+    ] = None,
+    same_padding: Annotated[
+        bool | None,
+        typer.Option(
+            "--same-padding/--no-same-padding",
+            help="For mobilenet_v2 weights that come from TensorFlow.",
+            rich_help_panel=_SETTINGS,
+        ),
+    ] = None,
     image_size: Annotated[
-        int | None, typer.Option("--image-size", help="Side in pixels.", rich_help_panel=_DEFAULTS)
+        int | None, typer.Option("--image-size", help="Side in pixels.", rich_help_panel=_SETTINGS)
     ] = None,
     hidden: Annotated[
         int | None,
         typer.Option(
-            "--hidden", help="Width of a layer before the hash layer; 0: none.", rich_help_panel=_DEFAULTS
+            "--hidden", help="Width of a layer before the hash layer; 0: none.", rich_help_panel=_SETTINGS
         ),
     ] = None,
     stages: Annotated[
-        int, typer.Option("--stages", help="Stages of the continuation.", rich_help_panel=_DEFAULTS)
-    ] = 10,
+        int | None,
+        typer.Option("--stages", help="Stages of the continuation; default: 10.", rich_help_panel=_SETTINGS),
+    ] = None,
     iterations: Annotated[
         int | None,
-        typer.Option("--iterations", help="Steps over all stages.", rich_help_panel=_DEFAULTS),
+        typer.Option("--iterations", help="Steps over all stages.", rich_help_panel=_SETTINGS),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option("--batch-size", help="Images a step.", rich_help_panel=_DEFAULTS)
+        int | None, typer.Option("--batch-size", help="Images a step.", rich_help_panel=_SETTINGS)
+    ] = None,
+    micro_batch: Annotated[
+        int | None,
+        typer.Option(
+            "--micro-batch",
+            help="Images that the network sees at once, to save memory; the loss keeps all pairs of a batch.",
+            rich_help_panel=_SETTINGS,
+        ),
     ] = None,
     lr: Annotated[
-        float | None, typer.Option("--lr", help="Learning rate of the head.", rich_help_panel=_DEFAULTS)
+        float | None, typer.Option("--lr", help="Learning rate of the head.", rich_help_panel=_SETTINGS)
     ] = None,
     augment: Annotated[
         Literal["none", "shift", "flip"] | None,
-        typer.Option("--augment", help="What training images undergo.", rich_help_panel=_DEFAULTS),
+        typer.Option("--augment", help="What training images undergo.", rich_help_panel=_SETTINGS),
+    ] = None,
+    validation: Annotated[
+        float | None,
+        typer.Option(
+            "--validation",
+            help="Share of the images kept out of training; the stage with the best MAP on it is the model.",
+            rich_help_panel=_SETTINGS,
+        ),
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            "--patience",
+            help="End after so many stages without a better MAP on the validation images.",
+            rich_help_panel=_SETTINGS,
+        ),
     ] = None,
     max_error_rate: Annotated[
-        float,
+        float | None,
         typer.Option(
             "--max-error-rate",
-            help="Fail when more than this share of images is unreadable.",
-            rich_help_panel=_DEFAULTS,
+            help="Fail when more than this share of images is unreadable; default: 0.05.",
+            rich_help_panel=_SETTINGS,
         ),
-    ] = 0.05,
+    ] = None,
     device: Annotated[
-        str, typer.Option("--device", help="auto, cpu or cuda.", rich_help_panel=_DEFAULTS)
-    ] = "auto",
+        str | None,
+        typer.Option("--device", help="auto, cpu or cuda; default: auto.", rich_help_panel=_SETTINGS),
+    ] = None,
+    data_workers: Annotated[
+        int | None,
+        typer.Option(
+            "--data-workers",
+            help="Threads that prepare batches ahead of the step; default: 2.",
+            rich_help_panel=_SETTINGS,
+        ),
+    ] = None,
+    tensorboard: Annotated[
+        str | None,
+        typer.Option(
+            "--tensorboard", metavar="DIR", help="Write events for TensorBoard.", rich_help_panel=_SETTINGS
+        ),
+    ] = None,
     json: JsonOption = False,
     progress: ProgressOption = "auto",
 ) -> None:
@@ -125,36 +229,54 @@ def train(
 
     Where the data has no split of its own, one image of five is kept out of training, as query of
     hashnet evaluate. Checkpoints are written on the way. With --workers N the training is shared out on Ray:
-    the loss follows the same curve, and --resume may change N.
+    the loss follows the same curve, and --resume may change N. Settings come from the defaults, then from
+    --config, then from --set, then from their own options.
     """
+    given = {
+        "backbone": backbone,
+        "n_bits": bits,
+        "method": method,
+        "seed": seed,
+        "weights": weights,
+        "init_from": init_from,
+        "freeze_backbone": freeze_backbone,
+        "train_last_blocks": train_last_blocks,
+        "same_padding": same_padding,
+        "image_size": image_size,
+        "hidden": hidden,
+        "stages": stages,
+        "iterations": iterations,
+        "batch_size": batch_size,
+        "micro_batch": micro_batch,
+        "lr": lr,
+        "augment": augment,
+        "validation": validation,
+        "patience": patience,
+        "max_error_rate": max_error_rate,
+        "device": device,
+        "data_workers": data_workers,
+        "tensorboard": tensorboard,
+    }
+    settings = gather_settings(config, assignments or [], given)
+    if print_config:
+        print_settings(settings, data, image_root)
+        return
+    if data is None or output is None:
+        missing = " and ".join(
+            name for name, value in (("--data", data), ("--output", output)) if value is None
+        )
+        raise ValueError(f"training needs {missing}; see hashnet train --help")
+    if not workers and (ray is not None or min_workers is not None):
+        raise ValueError("--ray and --min-workers need --workers N; leave them out to train in this process")
     from hashnet.cli.info import describe_model
     from hashnet.cli.output import print_json, print_pairs
     from hashnet.datasets import open_images, split
     from hashnet.progress import make_progress
-    from hashnet.training import TrainConfig
 
-    config = TrainConfig(
-        backbone=backbone,
-        n_bits=bits,
-        weights=weights,
-        freeze_backbone=freeze_backbone,
-        same_padding=same_padding,
-        hidden=hidden,
-        image_size=image_size,
-        augment=augment,
-        stages=stages,
-        iterations=iterations,
-        batch_size=batch_size,
-        lr=lr,
-        seed=seed,
-        device=device,
-        max_error_rate=max_error_rate,
-    )
-    if not workers and (ray is not None or min_workers is not None):
-        raise ValueError("--ray and --min-workers need --workers N; leave them out to train in this process")
     images = open_images(data, image_root=image_root)
-    database = split(images, seed=seed).database
+    database = split(images, seed=settings.seed).database
     watched = make_progress(progress)
+    result: TrainResult
     if workers:
         from hashnet.distributed.authentication import demand_token
 
@@ -164,7 +286,7 @@ def train(
         result = train_with_ray(
             data,
             output,
-            config,
+            settings,
             indices=database,
             image_root=image_root,
             workers=workers if min_workers is None else (min_workers, workers),
@@ -181,13 +303,15 @@ def train(
         result = train_model(
             images,
             database,
-            config,
+            settings,
             output=output,
             resume=resume,
             overwrite=overwrite,
             progress=watched,
         )
-    last = result.metrics["stages"][-1]
+    held_out = result.metrics.get("validation")
+    stages = {stage["stage"]: stage for stage in result.metrics["stages"]}
+    last = stages[max(stages) if held_out is None else held_out["stage"]]
     facts = {
         **describe_model(output),
         "data": images.source,
@@ -196,6 +320,8 @@ def train(
         "loss on sgn codes": last["loss_sgn"],
         "distinct codes": f"{last['distinct_codes']} of {last['sample']}",
     }
+    if held_out is not None:
+        facts |= {f"validation MAP@{held_out['at']}": held_out["map"], "kept stage": held_out["stage"]}
     if json:
         print_json(facts)
     else:

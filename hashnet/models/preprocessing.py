@@ -67,6 +67,10 @@ class Preprocessing:
             self.normalize_into(image, place)
         return normal
 
+    def table(self) -> NDArray[np.float32]:
+        """Return what each value of a pixel becomes in each channel, ``(3, 256)``."""
+        return _normal_values(self.mean, self.std)
+
     def normalize_into(self, pixels: NDArray[np.uint8], place: NDArray[np.float32]) -> None:
         """Write one image ``(size, size, 3)`` to ``place``, float32 ``(3, size, size)``, C-contiguous."""
         table = _normal_values(self.mean, self.std)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -31,12 +32,20 @@ class Checkpoint:
     tensors: dict[str, Tensor]
     values: dict[str, Any]
 
+    def group(self, name: str) -> dict[str, Tensor]:
+        """Return the tensors of a group that ``save_checkpoint`` was given, by their own names."""
+        return _part(self.tensors, f"{name}.")
+
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
     """Replace ``path`` by tensors and JSON values, durable on return; a kill leaves old or new."""
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    # Tied or sliced tensors share memory, which safetensors refuses.
-    plain = {name: tensor.clone() for name, tensor in plain.items()}
+    plain: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        value = tensor.detach().cpu().contiguous()
+        # Tied or sliced tensors share memory, which safetensors refuses.
+        shares = value.untyped_storage().nbytes() != value.numel() * value.element_size()
+        known = any(value.data_ptr() == other.data_ptr() for other in plain.values())
+        plain[name] = value.clone() if shares or known else value
     text = json.dumps(dict(values), sort_keys=True)
     metadata = {"format": _FORMAT, "values": text, "sha256": _digest(plain, text)}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,9 +79,14 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     identity: Mapping[str, Any],
     history: list[dict[str, Any]],
+    groups: Mapping[str, Mapping[str, Tensor]] | None = None,
 ) -> None:
-    """Write the state after ``iteration`` steps: model, optimizer and the states of torch's generators."""
-    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    """Write the state after ``iteration`` steps: model, optimizer and the states of torch's generators.
+
+    ``groups`` are further tensors, by the name of their group; their names must not begin as those of others.
+    """
+    further = {f"{group}.{name}": value for group, of in (groups or {}).items() for name, value in of.items()}
+    tensors = further | {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     state = optimizer.state_dict()
     scalars: dict[str, Any] = {}
     for parameter, entries in state["state"].items():
@@ -145,5 +159,7 @@ def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
     for name in sorted(tensors):
         value = tensors[name]
         digest.update(f"\n{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        digest.update(value.numpy().tobytes())
+        array = value.numpy()
+        # Not copied: features may take a gigabyte.
+        digest.update(array.reshape(-1).view(np.uint8).data if array.size else b"")
     return digest.hexdigest()

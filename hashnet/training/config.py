@@ -9,13 +9,15 @@ from typing import Any, Literal
 from hashnet.codes import check_n_bits
 from hashnet.losses import LossSettings, complete_settings
 from hashnet.models import backbone_info
+from hashnet.models.blocks import n_blocks
 from hashnet.training.schedule import betas
 
 Augment = Literal["none", "shift", "flip"]
 Optimizer = Literal["adam", "sgd"]
+Amp = Literal["auto", "on", "off"]
 
 # Where a run is made, not what comes out of it: a run may be resumed with these changed.
-_NOT_PART_OF_THE_RESULT = ("checkpoint_every", "device")
+_NOT_PART_OF_THE_RESULT = ("checkpoint_every", "device", "data_workers", "tensorboard")
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,20 @@ class TrainConfig:
     beta grows from 1 to ``beta_max`` over all stages but the last, which has ``beta_final``; methods without
     continuation only report by stages. ``lr`` is that of the head and of what the objective learns; the
     backbone's is ``lr * backbone_lr_factor`` (a tenth in the authors' code).
-    ``lr_decay`` "cosine" ends at 0. ``amp`` computes in bfloat16 on a CUDA device.
+    ``lr_decay`` "cosine" ends at 0; ``stage_lr_factors`` multiplies the rate in each stage.
+
+    ``train_last_blocks`` trains only so many of the backbone's last blocks (see
+    ``hashnet.models.blocks``) beside the head; with ``augment`` "none" what the others give out is computed
+    once. ``init_from`` begins at the weights of a model directory: those of the backbone, and of the head
+    where it is alike. ``micro_batch`` is how many images the network sees at once, for batches that do not
+    fit into memory: all pairs of the batch remain in the loss. ``ema`` is the decay of an average of the
+    weights over the steps, which then is the model; 0 for none.
+
+    ``validation`` is a share of the images kept out of training, on which MAP is measured after each stage;
+    the best stage becomes the model, and after ``patience`` stages without a better one training ends (0:
+    never). ``amp`` computes in bfloat16: "auto" on a CUDA device, "on" anywhere, "off" nowhere.
+    ``data_workers`` is the number of threads that prepare batches ahead of the step; it changes no code.
+    ``tensorboard`` is a directory for the events of the training.
     """
 
     backbone: str = "small_cnn"
@@ -64,7 +79,18 @@ class TrainConfig:
     scale: float | None = None
     epsilon: float | None = None
     seed: int = 0
-    amp: bool = True
+    train_last_blocks: int | None = None
+    init_from: str | None = None
+    micro_batch: int | None = None
+    stage_lr_factors: tuple[float, ...] | None = None
+    ema: float = 0.0
+    validation: float = 0.0
+    patience: int = 0
+    amp: Amp = "auto"
+    channels_last: bool = False
+    compile: bool = False
+    data_workers: int = 2
+    tensorboard: str | None = None
     device: str = "auto"
     checkpoint_every: int = 100
     max_error_rate: float = 0.05
@@ -72,19 +98,25 @@ class TrainConfig:
     def __post_init__(self) -> None:
         backbone_info(self.backbone)
         check_n_bits(self.n_bits)
-        for name in ("stages", "iterations", "checkpoint_every", "image_size"):
+        for name in ("stages", "iterations", "checkpoint_every", "image_size", "micro_batch"):
             self._require(name, lambda value: value >= 1, ">= 1")
         self._require("batch_size", lambda value: value >= 2, ">= 2, a loss needs pairs")
         betas(self.stages, beta_max=self.beta_max, beta_final=self.beta_final)
         self._require("lr", lambda value: 0 < value < float("inf"), "positive and finite")
         complete_settings(self.method, self.loss_settings(), n_bits=self.n_bits)
-        for name in ("hidden", "weight_decay", "backbone_lr_factor", "seed"):
+        for name in ("hidden", "weight_decay", "backbone_lr_factor", "seed", "patience", "data_workers"):
             self._require(name, lambda value: value >= 0, ">= 0")
         for name in ("dropout", "max_error_rate"):
             self._require(name, lambda value: 0 <= value <= 1, "from 0 to 1")
         self._require("augment", lambda value: value in ("none", "shift", "flip"), "none, shift or flip")
         self._require("optimizer", lambda value: value in ("adam", "sgd"), "adam or sgd")
         self._require("lr_decay", lambda value: value in ("cosine", "none"), "cosine or none")
+        self._require("amp", lambda value: value in ("auto", "on", "off"), "auto, on or off")
+        for name in ("ema", "validation"):
+            self._require(name, lambda value: 0 <= value < 1, "from 0 to below 1")
+        self._check_combinations()
+
+    def _check_combinations(self) -> None:
         if self.freeze_backbone and self.augment not in (None, "none"):
             raise ValueError(
                 f"augment must be none with freeze_backbone, got {self.augment!r}: "
@@ -98,6 +130,31 @@ class TrainConfig:
                 f"image_size must be >= {smallest} for {self.backbone}, got {self.image_size}; "
                 "take a larger size (images are resized) or another backbone"
             )
+        if self.train_last_blocks is not None:
+            blocks = n_blocks(self.backbone)
+            self._require("train_last_blocks", lambda value: 1 <= value <= blocks, f"from 1 to {blocks}")
+            if self.freeze_backbone:
+                raise ValueError(
+                    f"freeze_backbone trains no block, train_last_blocks={self.train_last_blocks} some; "
+                    "leave one of them out"
+                )
+        if self.init_from is not None and self.weights is not None:
+            raise ValueError(
+                f"init_from {self.init_from!r} and weights {self.weights!r} both say where the backbone "
+                "begins; leave one of them out"
+            )
+        if self.patience and not self.validation:
+            raise ValueError(
+                f"patience {self.patience} needs images to validate on, got validation=0; "
+                "give the share of them, like 0.1"
+            )
+        factors = self.stage_lr_factors
+        if factors is not None:
+            ok = len(factors) == self.stages and all(0 <= factor < float("inf") for factor in factors)
+            if not ok:
+                raise ValueError(
+                    f"stage_lr_factors must be {self.stages} finite numbers >= 0, one a stage, got {factors}"
+                )
 
     def _require(self, name: str, holds: Any, rule: str) -> None:
         value = getattr(self, name)
@@ -115,6 +172,8 @@ class TrainConfig:
             size = min(info.image_size, max(info.min_image_size, 2 * image_side))
         if self.freeze_backbone:
             defaults: dict[str, Any] = frozen_defaults(self.method)
+        elif self.train_last_blocks is not None:
+            defaults = LAST_BLOCKS_DEFAULTS
         elif small:
             defaults = SMALL_DEFAULTS
         else:
@@ -122,7 +181,7 @@ class TrainConfig:
         defaults = defaults | {
             "image_size": size,
             # Weights made elsewhere carry statistics that small batches would spoil.
-            "freeze_norm": self.freeze_backbone or self.weights is not None,
+            "freeze_norm": self.freeze_backbone or self.weights is not None or self.init_from is not None,
         }
         if not self.freeze_backbone:
             epoch = max(1, n_images // (self.batch_size or defaults["batch_size"]))
@@ -143,6 +202,10 @@ class TrainConfig:
         values = {k: v for k, v in asdict(self).items() if k not in _NOT_PART_OF_THE_RESULT}
         if self.weights not in (None, "torchvision"):
             values["weights"] = Path(str(self.weights)).name
+        if self.init_from is not None:
+            values["init_from"] = Path(self.init_from).name
+        if self.stage_lr_factors is not None:
+            values["stage_lr_factors"] = list(self.stage_lr_factors)
         return values
 
     @classmethod
@@ -172,6 +235,15 @@ def frozen_defaults(method: str) -> dict[str, Any]:
     return FROZEN_DEFAULTS | FROZEN_DEFAULTS_OF.get(method, {})
 
 
+LAST_BLOCKS_DEFAULTS: dict[str, Any] = {
+    "hidden": 0,
+    "dropout": 0.0,
+    "augment": "none",
+    "batch_size": 256,
+    "lr": 1e-3,
+    "backbone_lr_factor": 0.1,
+    "weight_decay": 0.0,
+}
 SMALL_DEFAULTS: dict[str, Any] = {
     "hidden": 0,
     "dropout": 0.0,

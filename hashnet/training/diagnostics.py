@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -109,16 +109,38 @@ def measure(
         )
 
 
-def collapse(metrics: StageMetrics, *, n_bits: int, n_classes: int, silent_loss: float | None) -> str | None:
+class Collapse(NamedTuple):
+    """Why codes count as collapsed, and what helps."""
+
+    reason: str
+    remedy: str
+
+
+def collapse(
+    metrics: StageMetrics, *, n_bits: int, n_classes: int, silent_loss: float | None
+) -> Collapse | None:
     """Return why these codes count as collapsed, or None; ``silent_loss`` as in ``Objective``."""
     if silent_loss is not None and abs(metrics.loss_relaxed - silent_loss) < SILENT_TOLERANCE:
         name = "ln 2 = 0.693" if silent_loss == math.log(2) else f"{silent_loss:.3f}"
-        return f"the loss sits at {name} ({metrics.loss_relaxed:.4f}), as of codes that say nothing"
+        return Collapse(
+            f"the loss sits at {name} ({metrics.loss_relaxed:.4f}), as of codes that say nothing",
+            "z has hardly left 0: try a larger lr or more iterations, and check that the labels are those of "
+            "the images; if the loss was lower before, a smaller lr",
+        )
     # A code for each class is the ideal of single-label data; far fewer is collapse.
     if metrics.distinct_codes < max(2, min(n_classes, metrics.sample) // 4):
-        return f"{metrics.distinct_codes} distinct codes among {metrics.sample} images of {n_classes} classes"
+        return Collapse(
+            f"{metrics.distinct_codes} distinct codes among {metrics.sample} images of {n_classes} classes",
+            "images of different classes share their codes: try a smaller lr (or backbone_lr_factor), "
+            "a larger batch_size so that every batch has pairs of both kinds, and a method that weighs them "
+            "(hashnet instead of hashnet-w)",
+        )
     if 2 * metrics.constant_bits > n_bits:
-        return f"{metrics.constant_bits} of {n_bits} bits are constant"
+        return Collapse(
+            f"{metrics.constant_bits} of {n_bits} bits are constant",
+            "these bits separate nothing: try a smaller lr (or backbone_lr_factor), a larger batch_size, or "
+            "fewer bits",
+        )
     return None
 
 
@@ -126,12 +148,12 @@ def warn_of_collapse(
     metrics: StageMetrics, *, n_bits: int, n_classes: int, silent_loss: float | None
 ) -> bool:
     """Issue a CollapseWarning if the codes collapsed; return whether they did."""
-    reason = collapse(metrics, n_bits=n_bits, n_classes=n_classes, silent_loss=silent_loss)
-    if reason is not None:
+    found = collapse(metrics, n_bits=n_bits, n_classes=n_classes, silent_loss=silent_loss)
+    if found is not None:
         warnings.warn(
-            f"training collapsed in stage {metrics.stage} (beta {metrics.beta:.3g}): {reason}; "
-            "try another learning rate, more iterations, or check the labels",
+            f"training collapsed in stage {metrics.stage} (beta {metrics.beta:.3g}): {found.reason}; "
+            f"{found.remedy}",
             CollapseWarning,
             stacklevel=3,
         )
-    return reason is not None
+    return found is not None

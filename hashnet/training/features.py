@@ -1,4 +1,4 @@
-"""Features of a frozen backbone, computed once and kept beside the checkpoint."""
+"""What frozen blocks give out, computed once and kept beside the checkpoint."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from hashnet.datasets import ImageSet, Reject
 from hashnet.errors import HashnetError
@@ -46,16 +46,43 @@ def extract_features(
     Of several processes each computes its share, and all return all features: to the bit those that one
     process alone computes on the same hardware.
     """
-    network.eval()
+    return extract(
+        network.backbone,
+        images,
+        rows,
+        preprocessing,
+        max_error_rate=max_error_rate,
+        progress=progress,
+        world=world,
+        stop=stop,
+    )
+
+
+def extract(
+    module: nn.Module,
+    images: ImageSet,
+    rows: NDArray[np.int64],
+    preprocessing: Preprocessing,
+    *,
+    max_error_rate: float,
+    progress: Progress = NO_PROGRESS,
+    world: World = ALONE,
+    stop: Stop = never,
+) -> FeatureInputs:
+    """Return what ``module``, in evaluation mode, gives for images, as ``extract_features`` does."""
+    module.eval()
+    device = next(module.parameters()).device
     mine = share_of(rows, world)
 
-    def extract() -> tuple[Tensor, list[int], list[Reject]]:
-        parts: list[Tensor] = []
+    def compute() -> tuple[Tensor, list[int], list[Reject]]:
+        # Made outside inference mode, so that a head can be trained on it; filled in place to be there once.
+        features = torch.empty((len(mine), *_output_shape(module, preprocessing.size)), device=device)
         kept: list[int] = []
         rejects: list[Reject] = []
         began = time.monotonic()
-        for batch in _batches(network, images, mine, preprocessing):
-            parts.append(batch.features)
+        for batch in _batches(module, images, mine, preprocessing):
+            if batch.rows:
+                features[len(kept) : len(kept) + len(batch.rows)] = batch.features
             kept += batch.rows
             rejects += batch.rejects
             check_error_rate(rejects, len(rows), max_error_rate=max_error_rate)
@@ -63,18 +90,17 @@ def extract_features(
             progress.advance(len(batch.rows) + len(batch.rejects), images_per_s=rate)
             if stop():
                 raise KeyboardInterrupt
-        # Cloned outside inference mode, so that a head can be trained on them.
-        none = next(network.parameters()).new_empty((0, network.config.n_features))
-        features = torch.cat([none, *parts]).detach().clone()
-        if not bool(torch.isfinite(features).all()):
-            row = kept[int((~torch.isfinite(features).all(dim=1)).nonzero()[0, 0])]
+        features = features[: len(kept)]
+        finite = torch.isfinite(features).flatten(1).all(dim=1)
+        if not bool(finite.all()):
+            row = kept[int((~finite).nonzero()[0, 0])]
             raise HashnetError(
                 f"the features of image {images.key(row)} are not finite; check the backbone's weights"
             )
         return features, kept, rejects
 
     progress.start("features", len(mine))
-    features, own_rows, own_rejects = together(world, extract)
+    features, own_rows, own_rejects = together(world, compute)
     progress.finish()
     kept = gather_kept(world, own_rows, own_rejects)
     check_error_rate(kept.rejects, len(rows), max_error_rate=max_error_rate)
@@ -87,17 +113,24 @@ class _FeatureBatch(NamedTuple):
     rejects: list[Reject]
 
 
+def _output_shape(module: nn.Module, size: int) -> tuple[int, ...]:
+    device = next(module.parameters()).device
+    with torch.inference_mode():
+        output: Tensor = module(torch.zeros((1, 3, size, size), device=device))
+    return tuple(output.shape[1:])
+
+
 def _batches(
-    network: HashNetwork, images: ImageSet, rows: NDArray[np.int64], preprocessing: Preprocessing
+    module: nn.Module, images: ImageSet, rows: NDArray[np.int64], preprocessing: Preprocessing
 ) -> Iterator[_FeatureBatch]:
-    device = next(network.parameters()).device
+    device = next(module.parameters()).device
     read = pixel_reader(images, rows, preprocessing)
     starts = range(0, len(rows), READ_AT_ONCE)
 
     def compute(batch: PixelBatch) -> _FeatureBatch:
         with torch.inference_mode():
             x = torch.from_numpy(preprocessing.normalize(batch.pixels)).to(device)
-            features = network.features(x).float() if len(x) else x.new_empty((0, network.config.n_features))
+            features = module(x).float() if len(x) else x.new_empty(0)
         return _FeatureBatch(features, batch.rows, batch.rejects)
 
     if device.type != "cpu":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
@@ -19,6 +19,7 @@ from hashnet.errors import ErrorRateError
 from hashnet.models import Preprocessing
 from hashnet.training.world import World, share
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 READ_AT_ONCE = 64
@@ -67,19 +68,28 @@ def pixel_reader(
 
 
 def in_order(
-    work: Callable[[int], T],
-    starts: Iterable[int],
+    work: Callable[[S], T],
+    starts: Iterable[S],
     *,
     workers: int,
+    ahead: int | None = None,
     initializer: Callable[[], None] | None = None,
-) -> Iterator[T]:
-    """Yield ``work(start)`` in the order of ``starts``, done by threads that are at most one round ahead."""
+) -> Generator[T, None, None]:
+    """Yield ``work(start)`` in the order of ``starts``, done by threads that are ``ahead`` of the caller.
+
+    By default they are one round ahead. Without workers each result is computed when it is asked for.
+    ``starts`` is read in the thread of the caller.
+    """
+    if workers == 0:
+        yield from map(work, starts)
+        return
+    ahead = 2 * workers if ahead is None else ahead
     waiting: deque[Future[T]] = deque()
     with ThreadPoolExecutor(workers, initializer=initializer) as pool:
         try:
             for start in starts:
                 waiting.append(pool.submit(work, start))
-                if len(waiting) > 2 * workers:
+                if len(waiting) > ahead:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
@@ -108,6 +118,9 @@ class FeatureInputs:
 
     def batch(self, places: NDArray[np.int64], *, iteration: int | None, part: slice = EVERYTHING) -> Tensor:
         """Return features; they are the same in every iteration."""
+        if self.features.device.type == "cpu":
+            # With numpy: torch would start threads of its own in each of those that prepare batches.
+            return torch.from_numpy(self.features.numpy()[places[part]])
         return self.features[torch.from_numpy(places[part]).to(self.features.device)]
 
 

@@ -17,6 +17,8 @@ from hashnet.errors import HashnetError, ResumeError
 from hashnet.models import load_model
 from hashnet.training.checkpoint import check_identity, load_checkpoint
 from hashnet.training.config import TrainConfig
+from hashnet.training.events import check_tensorboard
+from hashnet.training.warm_start import completed_from_model, fingerprint_of_start
 
 CHECKPOINT_DIR = "checkpoint"
 STATE_FILE = "state.safetensors"
@@ -61,11 +63,18 @@ def prepare(
     Raises what ``train`` raises for wrong arguments; what ``overwrite`` gives up is removed.
     """
     output = Path(output)
+    check_tensorboard((config or TrainConfig()).tensorboard)
     rows = _check_indices(images, indices)
-    config = (config or TrainConfig()).resolved(image_side=_first_side(images, rows), n_images=len(rows))
+    config = completed(images, rows, config or TrainConfig())
     identity = _identity(images, rows, config)
     finished = _look_at(output, identity, resume=resume, overwrite=overwrite)
     return TrainTask(rows, config, output, identity) if finished is None else finished
+
+
+def completed(images: ImageSet, rows: NDArray[np.int64], config: TrainConfig) -> TrainConfig:
+    """Return the settings with which a training on the images at ``rows`` would run."""
+    config = completed_from_model(config)
+    return config.resolved(image_side=_first_side(images, rows), n_images=len(rows))
 
 
 def _check_indices(images: ImageSet, indices: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -109,6 +118,8 @@ def _identity(images: ImageSet, rows: NDArray[np.int64], config: TrainConfig) ->
             raise FileNotFoundError(f"weights file {path} does not exist; give a .safetensors or .pth file")
         with path.open("rb") as file:
             identity["weights_sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+    if config.init_from is not None:
+        identity["init_from_fingerprint"] = fingerprint_of_start(config)
     return identity
 
 

@@ -6,6 +6,8 @@ a share both would silently give another training, which depends on the number o
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -123,37 +125,71 @@ class _Normalise(torch.autograd.Function):
         return dx, of_weight, of_bias, None
 
 
-class WholeBatchDropout(nn.Dropout):
-    """Dropout whose mask is drawn for the whole batch, alike in every process, and cut to the share."""
+class BatchPart:
+    """Which rows of the whole batch pass through the network at the moment: the share, or a part of it."""
 
-    def __init__(self, like: nn.Dropout, world: World, batch_size: int) -> None:
+    def __init__(self, world: World, batch_size: int) -> None:
+        self.batch_size = batch_size
+        self._share = share(batch_size, rank=world.rank, size=world.size)
+        self.rows = self._share
+
+    @contextmanager
+    def narrowed_to(self, chunk: slice) -> Iterator[None]:
+        """Have only the rows ``chunk`` of the share pass."""
+        self.rows = slice(self._share.start + chunk.start, self._share.start + chunk.stop)
+        try:
+            yield
+        finally:
+            self.rows = self._share
+
+
+class WholeBatchDropout(nn.Dropout):
+    """Dropout whose mask is drawn for the whole batch, alike in every process, and cut to what passes."""
+
+    def __init__(self, like: nn.Dropout, part: BatchPart) -> None:
         super().__init__(like.p)
-        self._part = share(batch_size, rank=world.rank, size=world.size)
-        self._batch_size = batch_size
+        self._part = part
         self.train(like.training)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return a share ``(n, ...)`` of the batch, with units left out as in the whole batch."""
+        """Return some rows ``(n, ...)`` of the batch, with units left out as in the whole batch."""
         if not self.training or not self.p:
             return x
         # The call that one process would make, on ones: it draws the same numbers, whatever draws them.
-        mask = functional.dropout(x.new_ones((self._batch_size, *x.shape[1:])), self.p, training=True)
-        return x * mask[self._part]
+        mask = functional.dropout(x.new_ones((self._part.batch_size, *x.shape[1:])), self.p, training=True)
+        return x * mask[self._part.rows]
 
 
-def see_whole_batch(module: nn.Module, world: World, *, batch_size: int) -> None:
+def see_whole_batch(
+    module: nn.Module, world: World, *, batch_size: int, micro_batch: int | None = None
+) -> BatchPart:
     """Replace, inside ``module``, the layers whose result depends on which rows share a batch.
 
-    A world of one process needs nothing replaced. Raises ValueError for a layer that would silently train
-    otherwise than in one process.
+    One process that sees its batch at once needs nothing replaced. Raises ValueError for a layer that would
+    silently train otherwise than in one process.
     """
-    if world.size == 1:
-        return
+    part = BatchPart(world, batch_size)
+    divided = micro_batch is not None and micro_batch < batch_size
+    if world.size > 1 and divided:
+        module.train()
+        if any(isinstance(norm, _BatchNorm) and norm.training for norm in module.modules()):
+            raise ValueError(
+                f"micro_batch {micro_batch} and {world.size} workers with batch norm would each normalise by "
+                "other rows; set freeze_norm, or leave micro_batch out and take more workers"
+            )
+    if world.size > 1 or divided:
+        _replace(module, world, part)
+    return part
+
+
+def _replace(module: nn.Module, world: World, part: BatchPart) -> None:
     for name, child in list(module.named_children()):
+        if isinstance(child, _BatchNorm) and world.size == 1:
+            continue  # it normalises what it sees
         if type(child) is nn.BatchNorm2d and child.affine:
-            setattr(module, name, WholeBatchNorm2d(child, world, batch_size))
+            setattr(module, name, WholeBatchNorm2d(child, world, part.batch_size))
         elif type(child) is nn.Dropout:
-            setattr(module, name, WholeBatchDropout(child, world, batch_size))
+            setattr(module, name, WholeBatchDropout(child, part))
         elif isinstance(child, (_BatchNorm, _DropoutNd, nn.RReLU)):
             raise ValueError(
                 f"a {type(child).__name__} layer acts on the rows of one worker as if they were the batch, "
@@ -161,4 +197,4 @@ def see_whole_batch(module: nn.Module, world: World, *, batch_size: int) -> None
                 "without the layer"
             )
         else:
-            see_whole_batch(child, world, batch_size=batch_size)
+            _replace(child, world, part)

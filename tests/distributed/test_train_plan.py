@@ -10,7 +10,10 @@ from hashnet.distributed.train_plan import (
     resources_of,
     threads_of_worker,
     why_given_up,
+    with_absolute_paths,
 )
+
+from hashnet.training import TrainConfig
 
 
 @pytest.mark.parametrize(("workers", "range_"), [(3, (3, 3)), (1, (1, 1)), ((2, 5), (2, 5))])
@@ -86,3 +89,12 @@ def test_the_worker_that_died_is_named_before_those_whose_connection_closed():
 def test_one_failure_is_enough_where_none_is_allowed():
     told = why_given_up({3: ""}, max_failures=0)
     assert told.startswith("a worker failed, training is given up (worker 3: no reason given)")
+
+
+def test_paths_among_the_settings_mean_the_same_in_every_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    begun = with_absolute_paths(TrainConfig(init_from="a/model", tensorboard="runs"))
+    assert (begun.init_from, begun.tensorboard) == (str(tmp_path / "a/model"), str(tmp_path / "runs"))
+    assert with_absolute_paths(TrainConfig(weights="w.pth")).weights == str(tmp_path / "w.pth")
+    assert with_absolute_paths(TrainConfig(weights="torchvision")).weights == "torchvision"
+    assert with_absolute_paths(TrainConfig()) == TrainConfig()

@@ -16,7 +16,9 @@ def test_nothing_that_the_method_takes_is_left_open_once_resolved(backbone, free
     config = TrainConfig(backbone=backbone, freeze_backbone=freeze, method=method)
     config = config.resolved(image_side=32, n_images=100)
     others = set(LossSettings.names()) - set(OBJECTIVES[method].takes())
-    assert {name for name in TrainConfig.names() if getattr(config, name) is None} == {"weights", *others}
+    left = {name for name in TrainConfig.names() if getattr(config, name) is None}
+    off = {"weights", "init_from", "train_last_blocks", "micro_batch", "tensorboard", "stage_lr_factors"}
+    assert left == off | others
 
 
 def test_what_is_given_is_kept():
@@ -60,6 +62,17 @@ def test_resolving_twice_changes_nothing():
         ({"backbone": "alexnet", "image_size": 32}, "image_size must be >= 63"),
         ({"dropout": 0.5, "hidden": 0}, "needs a hidden layer"),
         ({"seed": -1}, "seed must be >= 0"),
+        ({"micro_batch": 0}, "micro_batch must be >= 1"),
+        ({"ema": 1.0}, "ema must be from 0 to below 1, got 1.0"),
+        ({"validation": 1.0}, "validation must be from 0 to below 1"),
+        ({"patience": 2}, "patience 2 needs images to validate on"),
+        ({"train_last_blocks": 5}, "train_last_blocks must be from 1 to 4, got 5"),
+        ({"train_last_blocks": 1, "freeze_backbone": True}, "freeze_backbone trains no block"),
+        ({"init_from": "m", "weights": "w.pth"}, "leave one of them out"),
+        ({"stages": 2, "stage_lr_factors": (1.0,)}, "2 finite numbers"),
+        ({"stages": 1, "stage_lr_factors": (-1.0,)}, "1 finite numbers"),
+        ({"amp": "bf16"}, "amp must be auto, on or off"),
+        ({"data_workers": -1}, "data_workers must be >= 0"),
         ({"method": "hashnett"}, "method must be one of .*hashnet-w"),
         ({"alpha": 0.0}, "alpha must be positive"),
         ({"method": "hashnet", "margin": 0.5}, "margin=0.5 is no setting of hashnet, which takes alpha"),
@@ -71,12 +84,13 @@ def test_a_wrong_setting_is_refused_with_value_and_rule(settings, rule):
 
 
 def test_where_a_run_is_made_is_no_part_of_its_identity():
-    assert TrainConfig(device="cpu", checkpoint_every=3).identity() == TrainConfig().identity()
+    elsewhere = TrainConfig(device="cpu", checkpoint_every=3, data_workers=1, tensorboard="runs")
+    assert elsewhere.identity() == TrainConfig().identity()
 
 
 def test_every_other_setting_is_part_of_the_identity():
     missing = set(TrainConfig.names()) - set(TrainConfig().identity())
-    assert missing == {"device", "checkpoint_every"}
+    assert missing == {"device", "checkpoint_every", "data_workers", "tensorboard"}
 
 
 @pytest.mark.parametrize(("side", "size"), [(32, 64), (64, 128), (300, 224)])

@@ -98,3 +98,25 @@ def test_saturation_counts_codes_whose_relaxed_value_lost_its_sign():
     """tanh(beta z) underflows to 0, which is no 1 bit."""
     z = torch.tensor([[1e-45] * 16, [1.0] * 16])
     assert saturation(z, HASHNET, beta=0.1).differing_codes == 1
+
+
+COLLAPSED = {
+    "silent": (lambda z: 1e-4 * z, "larger lr or more iterations"),
+    "one code": (torch.ones_like, "a larger batch_size so that every batch has pairs of both kinds"),
+    "dead bits": (lambda z: torch.cat([4 * z[:, :4], torch.ones(len(z), 12)], dim=1), "fewer bits"),
+}
+
+
+@pytest.mark.parametrize(("change", "remedy"), COLLAPSED.values(), ids=COLLAPSED)
+def test_the_warning_says_what_helps(z, change, remedy):
+    with pytest.warns(CollapseWarning, match=remedy):
+        diagnostics.warn_of_collapse(figures(change(z)), n_bits=16, n_classes=4, silent_loss=SILENT)
+
+
+def test_an_objective_without_a_silent_loss_is_judged_by_its_codes_alone(z):
+    small = figures(1e-4 * z)
+    assert diagnostics.collapse(small, n_bits=16, n_classes=4, silent_loss=None) is None
+    assert (
+        diagnostics.collapse(figures(torch.ones_like(z)), n_bits=16, n_classes=4, silent_loss=None)
+        is not None
+    )

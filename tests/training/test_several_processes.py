@@ -14,7 +14,8 @@ from hashnet.codes import pack
 from hashnet.datasets import ArrayImages
 from hashnet.errors import CollapseWarning, ErrorRateError, HashnetError, UnreadableImageError
 from hashnet.models import load_model
-from hashnet.training import TrainConfig, trainer
+from hashnet.training import TrainConfig, optimization, trainer
+from hashnet.training.forward import Forward
 from hashnet.training.task import TrainResult, prepare
 from hashnet.training.trainer import run
 from hashnet.training.world import ALONE, never
@@ -53,7 +54,25 @@ FROZEN = TrainConfig(
 LONG = replace(WHOLE, optimizer="adam", lr=1e-3, iterations=40, batch_size=31, beta_max=64.0, beta_final=1e4)
 # An objective with parameters of its own: a gradient summed over processes would give another curve.
 OWN = replace(FROZEN, method="greedyhash", optimizer="sgd", lr=0.05, dropout=0.0)
+# Blocks of a random network have small activations, which the head then scales up: they are moved little.
+LAST = replace(
+    FROZEN,
+    freeze_backbone=False,
+    train_last_blocks=1,
+    hidden=None,
+    dropout=None,
+    backbone_lr_factor=1e-3,
+    freeze_norm=True,
+)
 CONFIGS = {
+    "last block, kept activations": LAST,
+    "last block, augmented": replace(LAST, augment="flip"),
+    "last block, batch norm": replace(
+        WHOLE, train_last_blocks=1, augment=None, stages=2, stage_lr_factors=(1.0, 0.5)
+    ),
+    "head, micro-batches": replace(FROZEN, micro_batch=7),
+    "head, validation, average": replace(FROZEN, validation=0.2, ema=0.8),
+    "last block, micro-batches": replace(LAST, micro_batch=10),
     "whole": WHOLE,
     "whole, odd batch": replace(WHOLE, batch_size=31),
     "whole, small odd batch, without weights": replace(WHOLE, batch_size=19, method="hashnet-w"),
@@ -123,7 +142,7 @@ def trained(world, config, output, stop_at=None, bad=()):
     stop = curve.stop if stop_at is not None and world.rank == world.size - 1 else never
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore", CollapseWarning)
-        patch.setattr(trainer, "_LOOK_EVERY", 1)
+        patch.setattr(optimization, "_LOOK_EVERY", 1)
         try:
             result = run(images, task, world=world, progress=curve, stop=stop)
         except KeyboardInterrupt:
@@ -134,7 +153,7 @@ def trained(world, config, output, stop_at=None, bad=()):
 def trained_in_double(world, config, output):
     """The same with float64 throughout."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer._Run, "_z", lambda self, forward, x: forward(x.double()))
+        patch.setattr(Forward, "z", lambda self, module, x: module(x.double()))
         torch.set_default_dtype(torch.float64)
         try:
             return trained(world, config, output)
@@ -145,13 +164,7 @@ def trained_in_double(world, config, output):
 def trained_in_bfloat16(world, config, output):
     """The same with the network in bfloat16, as a GPU does it."""
 
-    def z(self, forward, x):
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            return forward(x).float()
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer._Run, "_z", z)
-        return trained(world, config, output)
+    return trained(world, replace(config, amp="on"), output)
 
 
 @pytest.fixture(scope="module")

@@ -9,14 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from training_runs import Interrupt, N, blobs, codes_of
 
-from hashnet.codes import pack
 from hashnet.datasets import ArrayImages
 from hashnet.errors import CollapseWarning, ErrorRateError, ResumeError, UnreadableImageError
-from hashnet.models import load_model
 from hashnet.training import TrainConfig, train
 
-N = 96
 WHOLE = TrainConfig(
     n_bits=16, iterations=40, batch_size=32, augment="shift", checkpoint_every=8, device="cpu"
 )
@@ -37,43 +35,12 @@ WITH_OBJECTIVE = pytest.mark.parametrize(
 )
 
 
-def blobs(n=N, *, n_classes=4, seed=0):
-    """Noisy images whose class is the corner that is lit."""
-    rng = np.random.default_rng(seed)
-    labels = np.arange(n) % n_classes
-    pixels = rng.integers(0, 120, (n, 8, 8, 3))
-    for image, label in zip(pixels, labels, strict=True):
-        row, column = 4 * (label // 2 % 2), 4 * (label % 2)
-        image[row : row + 4, column : column + 4] += 110
-    return ArrayImages(pixels.astype(np.uint8), labels)
-
-
 IMAGES = blobs()
 ROWS = np.arange(N)
 
 
 def codes(model_dir):
-    model = load_model(model_dir)
-    batch = model.preprocess([IMAGES.load(row) for row in range(N)])
-    return pack(model.relaxed(torch.from_numpy(batch)).numpy())
-
-
-class Interrupt:
-    """Progress that presses Ctrl-C at one step of the training phase."""
-
-    def __init__(self, at):
-        self.at, self.what, self.done = at, None, 0
-
-    def start(self, what, total):
-        self.what, self.done = what, 0
-
-    def advance(self, done=1, **figures):
-        self.done += done
-        if self.what == "train" and self.done == self.at:
-            raise KeyboardInterrupt
-
-    def finish(self):
-        self.what = None
+    return codes_of(model_dir, IMAGES)
 
 
 @pytest.fixture(scope="module")
