@@ -14,9 +14,10 @@ PUBLIC = {
     "hashnet.baselines": "ITQ LSH",
     "hashnet.cli": "app main",
     "hashnet.datasets": """
-        QUERY_SPLIT TRAIN_SPLIT ArrayImages Batch Entry FileImages ImagePack ImageSet ImageStream Reject Split
-        check_multi_hot check_pixels decode_image load_digits load_image one_hot open_folder open_images
-        open_list open_source read_batch split
+        PROTOCOLS QUERY_SPLIT TRAIN_SPLIT ArrayImages Batch Entry FileImages ImagePack ImageSet ImageStream
+        LabelLists MosaicImages Protocol ProtocolData Reject Split check_multi_hot check_pixels decode_image
+        load_digits load_image one_hot open_folder open_images open_label_lists open_list open_protocol
+        open_source read_batch split
         """,
     "hashnet.distributed": """
         Answer ReplicaHealth ServiceSettings ShardHealth ShardedIndex Watch build_with_ray create_app

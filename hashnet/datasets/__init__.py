@@ -1,4 +1,4 @@
-"""Image sets (digits, folders, lists, packs, arrays), protocols that split them, streams too large to list."""
+"""Image sets (digits, folders, lists, packs, arrays), protocols to split them by, and streams."""
 
 from hashnet.datasets.arrays import ArrayImages, check_pixels
 from hashnet.datasets.decode import decode_image, load_image

@@ -1,9 +1,9 @@
 """The table of named protocols: where each comes from, and what it fixes.
 
-Counts and R of ``imagenet100``, ``nuswide81`` and ``coco`` are those of HashNet's lists and tables. The names
-cifar10-1 and cifar10-2, their counts and those of nuswide21 are the ones that swuxyj/DeepHash-pytorch documents
-and reports by; no lists of cifar10-1 were published, so ours are drawn by a seed of our own. (That project's
-plain "cifar10" has a database of 54,000 without the training images; ours is another one.)
+Counts and R of ``imagenet100``, ``nuswide81`` and ``coco`` are those of HashNet's lists and tables. The
+names cifar10-1 and cifar10-2, their counts and those of nuswide21 are the ones that swuxyj/DeepHash-pytorch
+documents and reports by; no lists of cifar10-1 were published, so ours are drawn by a seed of our own. (That
+project's plain "cifar10" has a database of 54,000 without the training images; ours is another one.)
 """
 
 from __future__ import annotations
