@@ -21,6 +21,7 @@ from hashnet.cli.guard import guarded
 from hashnet.cli.info import info
 from hashnet.cli.options import examples
 from hashnet.cli.plan import plan
+from hashnet.cli.protocols import protocol
 from hashnet.cli.search import search
 from hashnet.cli.serve import serve
 from hashnet.cli.train import train
@@ -72,6 +73,7 @@ app.command(
     epilog=examples(
         "hashnet train --data photos/ --backbone resnet18 --weights torchvision --bits 48 --output model",
         "hashnet train --data digits --backbone small_cnn --bits 32 --output model",
+        "hashnet train --protocol coco --data lists/coco --image-root ~/coco2014 --output model",
     )
 )(guarded(train, resume="run the same command with --resume to go on from the last checkpoint"))
 app.command(epilog=examples("hashnet encode --model model --data photos/ --output codes --workers 2"))(
@@ -108,6 +110,9 @@ app.command(epilog=examples("hashnet check photos.hnx"))(guarded(check))
 app.command(epilog=examples("hashnet evaluate --model model --data photos/ --at 1000 --report page.html"))(
     guarded(evaluate)
 )
+app.command(
+    epilog=examples("hashnet protocol", "hashnet protocol coco --data lists/coco --image-root ~/coco2014")
+)(guarded(protocol))
 app.command(epilog=examples("hashnet crosscheck photos.hnx --sample 1000 --radius 4 --k 10"))(
     guarded(crosscheck)
 )
