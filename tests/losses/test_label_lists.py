@@ -1,7 +1,7 @@
 """Pair counts, weights and c_ij on the label lists of real releases, at their size, against literal ones.
 
-The literal side counts every pair with a product of matrices, a chunk at a time, and weighs pairs with Python's
-sets, word by word after the paper: c_ij = |y_i n y_j| / |y_i u y_j| of similar pairs, 1 of dissimilar ones.
+The literal side counts every pair with a product of matrices, a chunk at a time, and weighs pairs with
+Python's sets, after the paper: c_ij = |y_i n y_j| / |y_i u y_j| of similar pairs, 1 of dissimilar ones.
 """
 
 from __future__ import annotations
