@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from hashnet.datasets import PROTOCOLS, ArrayImages, open_protocol
 from hashnet.datasets.protocol import label_checksum
@@ -133,6 +134,28 @@ def test_a_label_checksum_tells_every_bit(rows):
         changed = labels.copy()
         changed[place] ^= 1
         assert label_checksum(changed) != label_checksum(labels)
+
+
+def picture_folder(folder, n_train=6, n_test=3):
+    """CIFAR-10 as folders of image files: train and test, a folder a class in each."""
+    for side, n in (("train", n_train), ("test", n_test)):
+        for name in ("cat", "dog"):
+            (folder / side / name).mkdir(parents=True)
+            for i in range(n):
+                Image.new("RGB", (4, 4), (i, 0, 0)).save(folder / side / name / f"{i:04d}.png")
+    return folder
+
+
+def test_a_folder_with_train_and_test_serves_the_protocols_of_cifar(tmp_path):
+    folder = picture_folder(tmp_path / "cifar")
+    second = open_protocol("cifar10-2", data=folder)
+    assert (len(second.database), len(second.query)) == (12, 6)
+    assert all(second.images.key(int(row)).startswith("test/") for row in second.query)
+    first = open_protocol(SMALL, data=folder)
+    assert (len(first.database), len(first.query), len(first.train)) == (14, 4, 6)
+    # Queries are drawn from all images, whatever side they came from.
+    sides = {first.images.key(int(row)).split("/")[0] for row in first.database}
+    assert sides == {"train", "test"}
 
 
 def test_mosaic_rows_keep_tiles_of_queries_out_of_the_database():

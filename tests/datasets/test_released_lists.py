@@ -68,6 +68,33 @@ def test_parts_of_a_list_are_read_in_order(tmp_path):
     assert lists.train.tolist() == [3]
 
 
+@pytest.mark.parametrize(
+    ("name", "root", "n_classes"),
+    [
+        ("imagenet100", "/home/someone/dataset/imagenet/train_image", 100),
+        ("nuswide81", "./data/nuswide_81/images", 81),
+        ("nuswide21", "images", 21),
+        ("coco", "./data/coco/val_images", 80),
+    ],
+)
+def test_each_release_is_read_in_its_layout(tmp_path, name, root, n_classes):
+    database = [line(f"{root}/{i}.jpg", i, 0, n_classes=n_classes) for i in range(1, 6)]
+    (tmp_path / "database.txt").write_text("".join(database))
+    (tmp_path / "test.txt").write_text(line(f"{root}/9.jpg", 2, n_classes=n_classes))
+    (tmp_path / "train.txt").write_text(database[3] + database[1])
+    (tmp_path / "images").mkdir()
+    for i in (1, 2, 3, 4, 5, 9):
+        Image.new("RGB", (4, 4), (i, 0, 0)).save(tmp_path / f"images/{i}.jpg", quality=100)
+    data = open_protocol(name, data=tmp_path)
+    assert data.database.tolist() == [0, 1, 2, 3, 4]
+    assert (data.query.tolist(), data.train.tolist()) == ([5], [3, 1])
+    assert data.labels.shape == (6, n_classes)
+    assert np.flatnonzero(data.labels[3]).tolist() == [0, 4]
+    assert data.images.load(int(data.query[0])).size == (4, 4)
+    # Nothing is wrong with these lists but their size.
+    assert all("rows, the protocol has" in fault for fault in data.faults)
+
+
 def test_a_missing_part_is_named(tmp_path):
     for name in ("test.txt", "train.txt", "database0.txt", "database2.txt"):
         (tmp_path / name).write_text(line("a.jpg", 1))
