@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import typer
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from hashnet.datasets import ImageSet, ProtocolData
@@ -42,4 +42,6 @@ def training_rows(
             f"the images of the protocol {protocol} cannot be shared out to --workers yet; "
             "train in this process, without --workers"
         )
-    return opened.images, opened.train
+    # An image paired with itself would count as similar, so rows that a list repeats are taken once.
+    first = np.sort(np.unique(opened.train, return_index=True)[1])
+    return opened.images, opened.train[first]

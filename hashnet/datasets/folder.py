@@ -31,9 +31,10 @@ def open_folder(folder: Path) -> FileImages:
     """
     paths = sorted(_walk(folder))
     if not paths:
+        lists = (folder / "train.txt").is_file() and "; its published lists are opened by a protocol"
         raise ValueError(
             f"{folder} holds no images; wanted are files ending in {', '.join(sorted(SUFFIXES))}, "
-            "in the folder itself or in one sub-folder a class"
+            f"in the folder itself or in one sub-folder a class{lists or ''}"
         )
     splits = _split_of(folder, paths)
     within = [path.split("/", 1)[1] for path in paths] if splits is not None else paths

@@ -13,6 +13,9 @@ from hashnet.evaluation.ranking import Ranking
 
 Values = NDArray[np.float64]
 
+# Counts that are worked on at once, a dozen arrays of float64 like them.
+_CELLS = 1 << 19
+
 
 def precision_within_each(ranking: Ranking, radius: int) -> Values:
     """Return the precision within Hamming ``radius`` (inclusive) of each query; 0 for an empty ball."""
@@ -38,11 +41,23 @@ def average_precision_within_each(ranking: Ranking, radius: int) -> Values:
     whole database.
     """
     found, _ = within(ranking, radius)
-    size = ranking.all[:, : radius + 1].astype(np.float64)
-    hits = ranking.relevant[:, : radius + 1].astype(np.float64)
+    harmonic = np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, int(found.max(initial=0)) + 1))])
+    step = max(1, _CELLS // (radius + 1))
+    columns = slice(0, radius + 1)
+    parts = [
+        _average_precision(ranking.all[rows, columns], ranking.relevant[rows, columns], harmonic)
+        for rows in (slice(first, first + step) for first in range(0, len(found), step))
+    ]
+    return np.concatenate(parts)
+
+
+def _average_precision(
+    all_: NDArray[np.uint32], relevant: NDArray[np.uint32], harmonic: NDArray[np.float64]
+) -> Values:
+    """Return the expected average precision of balls given by their counts at each distance."""
+    size, hits = all_.astype(np.float64), relevant.astype(np.float64)
     rank = np.cumsum(size, axis=1) - size
     before = np.cumsum(hits, axis=1) - hits
-    harmonic = np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, int(found.max(initial=0)) + 1))])
     first = rank.astype(np.int64)
     span = harmonic[first + size.astype(np.int64)] - harmonic[first]
     # Of a group of `size` tied items, `hits` of them relevant, the item at its j-th place is relevant with

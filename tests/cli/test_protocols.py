@@ -120,6 +120,27 @@ def test_published_lists_are_evaluated_with_leaked_queries_and_repeated_rows(run
     assert '"n_database": 5' in result.stdout
 
 
+def test_a_repeated_training_image_is_trained_on_once(run, tmp_path):
+    from hashnet.cli.choosing import training_rows
+
+    for name, rows in (("database", (5, 0)), ("test", (3,)), ("train", (4, 0, 4))):
+        text = "".join(f"{i}.png {int(i < 3)} {int(i > 1)}\n" for i in rows)
+        (tmp_path / f"{name}.txt").write_text(text)
+    images, rows = training_rows(str(tmp_path), protocol="coco", image_root=None, seed=0)
+    assert [images.key(int(row)) for row in rows] == ["4.png", "0.png"]
+
+
+def test_labels_alone_cannot_be_trained_on(run, tmp_path):
+    labels = np.eye(4, dtype=np.uint8)
+    np.savez(tmp_path / "labels.npz", train=labels, test=labels)
+    result = run(
+        *("train", "--protocol", "nuswide81", "--data", tmp_path / "labels.npz"),
+        *("--output", tmp_path / "model"),
+    )
+    assert result.exit_code == 2
+    assert "holds labels and no images" in " ".join(result.stderr.split())
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hashnet.datasets import open_protocol
+from hashnet.datasets import open_images, open_protocol
 from hashnet.datasets.released_lists import locate, open_released_lists
 
 
@@ -106,6 +106,11 @@ def test_missing_lists_are_named_with_what_is_wanted(tmp_path):
     (tmp_path / "train.txt").write_text(line("a.jpg", 1))
     with pytest.raises(ValueError, match="has no database and no query list; wanted are"):
         open_released_lists(tmp_path)
+
+
+def test_a_folder_of_lists_opened_as_images_names_the_way(coco):
+    with pytest.raises(ValueError, match="published lists are opened by a protocol"):
+        open_images(coco)
 
 
 def test_rows_without_a_label_are_told(tmp_path):

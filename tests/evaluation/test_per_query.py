@@ -136,6 +136,13 @@ def test_map_over_the_whole_database_divides_by_all_relevant_items(seed):
     assert mean_average_precision(beyond) == mean_average_precision(whole)
 
 
+def test_queries_in_chunks_give_the_same(monkeypatch):
+    ranking = rank(*sample(4, nq=9), at=30)
+    whole = average_precision_within_each(ranking, 4)
+    monkeypatch.setattr("hashnet.evaluation.per_query._CELLS", 10)
+    np.testing.assert_array_equal(average_precision_within_each(ranking, 4), whole)
+
+
 def test_an_empty_ball_counts_as_zero():
     codes = np.array([[0b1111]], dtype=np.uint8)
     label = np.ones((1, 1), dtype=bool)
