@@ -28,11 +28,12 @@ PUBLIC = {
         """,
     "hashnet.evaluation": """
         BitStatistics ClassFigures Comparison CrosscheckReport Evaluation GridItem GridRow Interval Mismatch
-        Page PrecisionRecall Ranking average_precision_within_each bit_statistics bootstrap_means class_table
-        count_codes count_distinct crosscheck distance_figure empty_balls evaluate expected_precision_at_each
-        gap_figure latency_figure loss_figure map_within mean_average_precision pack_labels precision_at
-        precision_at_figure precision_recall precision_recall_figure precision_within precision_within_each
-        query_figures rank recall_at recall_within recall_within_each retrieval_grid tsne_figure
+        Page PrecisionRecall Ranking average_precision_within_each bit_statistics bootstrap_means
+        class_table count_codes count_distinct crosscheck distance_figure empty_balls evaluate
+        evaluate_protocol expected_precision_at_each gap_figure latency_figure loss_figure map_within
+        mean_average_precision pack_labels precision_at precision_at_figure precision_recall
+        precision_recall_figure precision_within precision_within_each query_figures rank recall_at
+        recall_within recall_within_each retrieval_grid tsne_figure
         """,
     "hashnet.index": """
         Index IndexStats LayoutOptions Plan SegmentLayout SegmentPlan open_codes open_index

@@ -3,7 +3,7 @@
 from hashnet.evaluation.bits import BitStatistics, bit_statistics, count_codes, count_distinct
 from hashnet.evaluation.bootstrap import Interval, bootstrap_means
 from hashnet.evaluation.crosscheck import Comparison, CrosscheckReport, Mismatch, crosscheck
-from hashnet.evaluation.evaluate import Evaluation, evaluate, query_figures
+from hashnet.evaluation.evaluate import Evaluation, evaluate, evaluate_protocol, query_figures
 from hashnet.evaluation.figures import (
     distance_figure,
     gap_figure,
@@ -58,6 +58,7 @@ __all__ = [
     "distance_figure",
     "empty_balls",
     "evaluate",
+    "evaluate_protocol",
     "expected_precision_at_each",
     "gap_figure",
     "latency_figure",

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashnet.codes import Codes
+from hashnet.datasets import ProtocolData
 from hashnet.evaluation import metrics, per_query
 from hashnet.evaluation.bits import BitStatistics, bit_statistics
 from hashnet.evaluation.bootstrap import Interval, bootstrap_means
@@ -215,6 +216,46 @@ def evaluate(
         data=data,
         notes=dict(notes or {}),
         recipe=dict(recipe or {}),
+    )
+
+
+def evaluate_protocol(
+    data: ProtocolData,
+    queries: Codes,
+    database: Codes,
+    *,
+    radius: int = 2,
+    notes: dict[str, str] | None = None,
+    resamples: int = 1000,
+    threads: int = 0,
+    progress: Progress = NO_PROGRESS,
+) -> Evaluation:
+    """Return the figures of codes by a named protocol, which says R, labels and seed and is stored with them.
+
+    ``queries`` are the codes of ``data.query`` and ``database`` those of ``data.database``, in their order.
+    Raises ValueError where their numbers differ.
+    """
+    for name, codes, rows in (("queries", queries, data.query), ("database", database, data.database)):
+        if len(codes) != len(rows):
+            raise ValueError(
+                f"{name} has {len(codes)} codes for the {len(rows)} rows of the protocol's list; "
+                "leave rows out of the protocol's data as well, or encode all of them"
+            )
+    return evaluate(
+        queries,
+        data.labels[data.query],
+        database,
+        data.labels[data.database],
+        at=data.at,
+        radius=radius,
+        seed=data.protocol.seed,
+        data=data.images.source,
+        notes=notes,
+        recipe=data.describe(),
+        classes=data.images.classes,
+        resamples=resamples,
+        threads=threads,
+        progress=progress,
     )
 
 

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from hashnet.evaluation import evaluate, mean_average_precision, precision_at, rank, recall_at
+from hashnet.datasets import PROTOCOLS, ArrayImages, open_protocol
+from hashnet.evaluation import (
+    evaluate,
+    evaluate_protocol,
+    mean_average_precision,
+    precision_at,
+    rank,
+    recall_at,
+)
 
 
 def sample(n=200, n_bits=16):
@@ -86,6 +95,24 @@ def test_the_recipe_of_a_protocol_is_stored_with_the_figures():
     evaluation = evaluate(*sample(), recipe=recipe)
     assert json.loads(json.dumps(evaluation.to_json()))["recipe"] == recipe
     assert evaluation.protocol()[0] == ("protocol", "cifar10, sha256:abababababab")
+
+
+def test_a_protocol_says_r_labels_and_seed():
+    label = np.arange(60) % 3
+    images = ArrayImages(
+        np.zeros((60, 2, 2), np.uint8), label, splits=np.arange(60) // 40, classes=tuple("abc")
+    )
+    data = open_protocol(replace(PROTOCOLS["cifar10"], at=7, seed=5), data=images)
+    codes = np.random.default_rng(0).integers(0, 256, (60, 2), dtype=np.uint8)
+    by_protocol = evaluate_protocol(data, codes[data.query], codes[data.database])
+    labels = np.eye(3, dtype=np.uint8)[label]
+    by_hand = evaluate(codes[40:], labels[40:], codes[:40], labels[:40], at=7, seed=5)
+    assert (by_protocol.map, by_protocol.at, by_protocol.seed) == (by_hand.map, 7, 5)
+    assert by_protocol.intervals == by_hand.intervals
+    assert by_protocol.recipe == data.describe()
+    assert [row.name for row in by_protocol.per_class] == ["a", "b", "c"]
+    with pytest.raises(ValueError, match="queries has 19 codes for the 20 rows of the protocol's list"):
+        evaluate_protocol(data, codes[data.query][1:], codes[data.database])
 
 
 def test_tables_have_a_row_for_each_figure_and_each_class():
