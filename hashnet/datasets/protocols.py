@@ -136,6 +136,12 @@ def _checked(
     names: tuple[str, ...] = (),
     overlaps: bool = True,
 ) -> ProtocolData:
-    lists = [np.ascontiguousarray(rows, dtype=np.int64) for rows in (database, query, train)]
-    opened = ProtocolData(recipe, images, *lists, names=names)
+    opened = ProtocolData(
+        recipe,
+        images,
+        database=database.astype(np.int64),
+        query=query.astype(np.int64),
+        train=train.astype(np.int64),
+        names=names,
+    )
     return replace(opened, faults=faults + find_faults(opened, overlaps=overlaps))

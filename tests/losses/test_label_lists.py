@@ -23,13 +23,13 @@ FILES = {
     "mirflickr": "labels_mirflickr.npz",
     "voc2012": "labels_voc2012.npz",
 }
-# |S| / |S1| and |S| / |S0| of the training lists, as test_training_lists_are_counted_exactly finds them.
+# |S| / |S1| and |S| / |S0| of the training lists.
 WEIGHTS = {
     "coco": (2.8588673, 1.5379620),
     "imagenet": (100.7674419, 1.0100233),
     "nuswide81": (5.8835824, 1.2047677),
-    "mirflickr": (0.0, 0.0),
-    "voc2012": (0.0, 0.0),
+    "mirflickr": (1.891102, 2.1222059),
+    "voc2012": (5.3074689, 1.2321549),
 }
 
 
