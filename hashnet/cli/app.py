@@ -73,7 +73,6 @@ app.command(
     epilog=examples(
         "hashnet train --data photos/ --backbone resnet18 --weights torchvision --bits 48 --output model",
         "hashnet train --data digits --backbone small_cnn --bits 32 --output model",
-        "hashnet train --protocol coco --data lists/coco --image-root ~/coco2014 --output model",
     )
 )(guarded(train, resume="run the same command with --resume to go on from the last checkpoint"))
 app.command(epilog=examples("hashnet encode --model model --data photos/ --output codes --workers 2"))(
@@ -107,12 +106,12 @@ app.command(
 )(guarded(serve, resume="the service has ended"))
 app.command(epilog=examples("hashnet info photos.hnx", "hashnet info model --json"))(guarded(info))
 app.command(epilog=examples("hashnet check photos.hnx"))(guarded(check))
-app.command(epilog=examples("hashnet evaluate --model model --data photos/ --at 1000 --report page.html"))(
-    guarded(evaluate)
-)
 app.command(
     epilog=examples("hashnet protocol", "hashnet protocol coco --data lists/coco --image-root ~/coco2014")
 )(guarded(protocol))
+app.command(epilog=examples("hashnet evaluate --model model --data photos/ --at 1000 --report page.html"))(
+    guarded(evaluate)
+)
 app.command(epilog=examples("hashnet crosscheck photos.hnx --sample 1000 --radius 4 --k 10"))(
     guarded(crosscheck)
 )
