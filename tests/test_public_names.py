@@ -38,7 +38,8 @@ PUBLIC = {
     "hashnet.losses": "HashNetLoss PairCounts PairWeights count_pairs pair_weights",
     "hashnet.models": """
         BACKBONES IMAGENET_MEAN IMAGENET_STD BackboneInfo HashHead HashNetwork Model NetworkConfig
-        Preprocessing backbone_info build_backbone build_network fingerprint load_model relaxed save_model
+        Preprocessing backbone_info build_backbone build_network describe_export export_onnx export_torch
+        fingerprint load_model relaxed save_model
         """,
     "hashnet.progress": "NO_PROGRESS BarProgress JsonProgress NoProgress Progress ProgressMode make_progress",
     "hashnet.training": "FeatureInputs StageMetrics TrainConfig TrainResult extract_features train",

@@ -17,6 +17,7 @@ from hashnet.cli.crosscheck import crosscheck
 from hashnet.cli.demo import demo
 from hashnet.cli.encode import encode
 from hashnet.cli.evaluate import evaluate
+from hashnet.cli.export import export
 from hashnet.cli.guard import guarded
 from hashnet.cli.info import info
 from hashnet.cli.options import examples
@@ -111,6 +112,12 @@ app.command(epilog=examples("hashnet evaluate --model model --data photos/ --at 
 app.command(epilog=examples("hashnet crosscheck photos.hnx --sample 1000 --radius 4 --k 10"))(
     guarded(crosscheck)
 )
+app.command(
+    epilog=examples(
+        "hashnet export model --onnx model.onnx --check photos/",
+        "hashnet export model --torch model.pt2",
+    )
+)(guarded(export))
 app.command(
     epilog=examples(
         "hashnet plan --codes 1e11 --bits 64 --qps 5000 --radius 4 --replicas 2",

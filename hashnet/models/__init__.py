@@ -2,6 +2,7 @@
 
 from hashnet.models.backbones import BACKBONES, BackboneInfo, backbone_info, build_backbone
 from hashnet.models.directory import Model, fingerprint, load_model, save_model
+from hashnet.models.export import describe_export, export_onnx, export_torch
 from hashnet.models.network import HashHead, HashNetwork, NetworkConfig, build_network, relaxed
 from hashnet.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
@@ -18,6 +19,9 @@ __all__ = [
     "backbone_info",
     "build_backbone",
     "build_network",
+    "describe_export",
+    "export_onnx",
+    "export_torch",
     "fingerprint",
     "load_model",
     "relaxed",
