@@ -26,9 +26,10 @@ PUBLIC = {
         CodeShard CodeStore EncodedRows Encoder RejectedRow add_to_index build_index encode_to_store
         """,
     "hashnet.evaluation": """
-        BitStatistics Comparison CrosscheckReport Evaluation GridItem GridRow Mismatch Page PrecisionRecall
-        Ranking bit_statistics count_distinct crosscheck distance_figure empty_balls evaluate gap_figure
-        latency_figure loss_figure mean_average_precision pack_labels precision_at precision_at_figure
+        BitStatistics Comparison CrosscheckReport Evaluation GridItem GridRow Interval Mismatch Page
+        PrecisionRecall
+        Ranking bit_statistics bits_figure count_distinct crosscheck distance_figure empty_balls evaluate gap_figure
+        latency_figure loss_figure mean_average_precision mean_interval pack_labels precision_at precision_at_figure
         precision_recall precision_recall_figure precision_within rank recall_at recall_within retrieval_grid
         tsne_figure
         """,

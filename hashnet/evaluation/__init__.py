@@ -5,13 +5,12 @@ from hashnet.evaluation.crosscheck import Comparison, CrosscheckReport, Mismatch
 from hashnet.evaluation.evaluate import Evaluation, evaluate
 from hashnet.evaluation.figures import (
     distance_figure,
-    gap_figure,
     latency_figure,
-    loss_figure,
     precision_at_figure,
     precision_recall_figure,
-    tsne_figure,
 )
+from hashnet.evaluation.figures_bits import Interval, bits_figure, mean_interval
+from hashnet.evaluation.figures_training import gap_figure, loss_figure
 from hashnet.evaluation.metrics import (
     PrecisionRecall,
     empty_balls,
@@ -25,6 +24,7 @@ from hashnet.evaluation.metrics import (
 from hashnet.evaluation.ranking import Ranking, pack_labels, rank
 from hashnet.evaluation.report import Page
 from hashnet.evaluation.retrieval_grid import GridItem, GridRow, retrieval_grid
+from hashnet.evaluation.tsne import tsne_figure
 
 __all__ = [
     "BitStatistics",
@@ -33,11 +33,13 @@ __all__ = [
     "Evaluation",
     "GridItem",
     "GridRow",
+    "Interval",
     "Mismatch",
     "Page",
     "PrecisionRecall",
     "Ranking",
     "bit_statistics",
+    "bits_figure",
     "count_distinct",
     "crosscheck",
     "distance_figure",
@@ -47,6 +49,7 @@ __all__ = [
     "latency_figure",
     "loss_figure",
     "mean_average_precision",
+    "mean_interval",
     "pack_labels",
     "precision_at",
     "precision_at_figure",

@@ -70,8 +70,8 @@ def describe_export(model: Model) -> dict[str, str]:
         ),
         "hashnet.output": (
             f"{CODES}: uint8 (n, {model.n_bits // 8}), packed, a bit is 1 where {RELAXED} > 0, the first is "
-            f"the most significant of byte 0 (numpy.packbits). {RELAXED}: float32 (n, {model.n_bits}), before "
-            "tanh and sign."
+            "the most significant of byte 0 (numpy.packbits). "
+            f"{RELAXED}: float32 (n, {model.n_bits}), before tanh and sign."
         ),
     }
 
