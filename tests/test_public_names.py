@@ -27,11 +27,10 @@ PUBLIC = {
         """,
     "hashnet.evaluation": """
         BitStatistics Comparison CrosscheckReport Evaluation GridItem GridRow Interval Mismatch Page
-        PrecisionRecall
-        Ranking bit_statistics bits_figure count_distinct crosscheck distance_figure empty_balls evaluate gap_figure
-        latency_figure loss_figure mean_average_precision mean_interval pack_labels precision_at precision_at_figure
-        precision_recall precision_recall_figure precision_within rank recall_at recall_within retrieval_grid
-        tsne_figure
+        PrecisionRecall Ranking bit_statistics bits_figure count_distinct crosscheck distance_figure
+        empty_balls evaluate gap_figure latency_figure loss_figure mean_average_precision mean_interval
+        pack_labels precision_at precision_at_figure precision_recall precision_recall_figure precision_within
+        rank recall_at recall_within retrieval_grid retrieval_grid_svg tsne_figure
         """,
     "hashnet.index": """
         Index IndexStats LayoutOptions Plan SegmentLayout SegmentPlan open_codes open_index

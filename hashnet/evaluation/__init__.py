@@ -24,6 +24,7 @@ from hashnet.evaluation.metrics import (
 from hashnet.evaluation.ranking import Ranking, pack_labels, rank
 from hashnet.evaluation.report import Page
 from hashnet.evaluation.retrieval_grid import GridItem, GridRow, retrieval_grid
+from hashnet.evaluation.retrieval_grid_svg import retrieval_grid_svg
 from hashnet.evaluation.tsne import tsne_figure
 
 __all__ = [
@@ -60,5 +61,6 @@ __all__ = [
     "recall_at",
     "recall_within",
     "retrieval_grid",
+    "retrieval_grid_svg",
     "tsne_figure",
 ]

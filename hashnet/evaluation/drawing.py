@@ -20,11 +20,11 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 INK = "#010203"
 
 # The methods in the order of looks, so that a method looks the same in every figure of every report.
-METHODS = """
-    hashnet dhn itqcca itq dnnh cnnh sdh lsh
-    ksh sh bre hashnetc hashnetw hashnetsgn dpsh greedyhash
-    csq dpn orthohash
-    """.split()
+METHODS = (
+    *("hashnet", "dhn", "itqcca", "itq", "dnnh", "cnnh", "sdh", "lsh"),
+    *("ksh", "sh", "bre", "hashnetc", "hashnetw", "hashnetsgn", "dpsh", "greedyhash"),
+    *("csq", "dpn", "orthohash"),
+)
 
 LEGEND_BESIDE = 5
 """With more entries than these the legend stands beside the axes."""

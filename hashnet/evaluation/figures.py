@@ -28,7 +28,7 @@ def precision_recall_figure(evaluations: Mapping[str, Measured]) -> str:
         axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
         add_legend(axes, len(evaluations))
 
-    return to_svg(draw, "Precision over recall within growing Hamming radius", width=_width(evaluations))
+    return to_svg(draw, "Precision over recall within growing Hamming radius", **_room(evaluations))
 
 
 def precision_at_figure(evaluations: Mapping[str, Measured], *, tie_aware: bool = True) -> str:
@@ -43,7 +43,7 @@ def precision_at_figure(evaluations: Mapping[str, Measured], *, tie_aware: bool 
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         add_legend(axes, len(evaluations))
 
-    return to_svg(draw, "Precision among the N nearest items", width=_width(evaluations))
+    return to_svg(draw, "Precision among the N nearest items", **_room(evaluations))
 
 
 def distance_figure(evaluation: Measured) -> str:
@@ -99,5 +99,8 @@ def _some(points: Sequence[float]) -> list[int]:
     return kept
 
 
-def _width(named: Mapping[str, Any]) -> float:
-    return 7.0 if len(named) > LEGEND_BESIDE else 5.6
+def _room(named: Mapping[str, Any]) -> dict[str, float]:
+    """Return the size of a figure that has a legend of all names beside it, if they are many."""
+    if len(named) <= LEGEND_BESIDE:
+        return {}
+    return {"width": 7.0, "height": max(3.4, 0.24 * len(named) + 0.6)}

@@ -91,5 +91,6 @@ def bits_figure(
         axes.set_ylim(min(0.0, low) if low < 0.5 * high else low, high)
         add_legend(axes, len(order) + len(references or {}))
 
-    beside = len(values) + len(references or {}) > LEGEND_BESIDE
-    return to_svg(draw, f"{figure} over the bits of a code", width=7.0 if beside else 5.6)
+    n_entries = len(values) + len(references or {})
+    width, height = (7.0, max(3.4, 0.24 * n_entries + 0.6)) if n_entries > LEGEND_BESIDE else (5.6, 3.4)
+    return to_svg(draw, f"{figure} over the bits of a code", width=width, height=height)
