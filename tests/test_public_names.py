@@ -26,7 +26,7 @@ PUBLIC = {
         CodeShard CodeStore EncodedRows Encoder RejectedRow add_to_index build_index encode_to_store
         """,
     "hashnet.evaluation": """
-        BitStatistics Comparison CrosscheckReport Evaluation GridItem GridRow Interval Mismatch Page
+        BitStatistics Comparison CrosscheckReport Evaluation GridItem GridRow Mismatch Page
         PrecisionRecall Ranking bit_statistics bits_figure count_distinct crosscheck distance_figure
         empty_balls evaluate gap_figure latency_figure loss_figure mean_average_precision mean_interval
         pack_labels precision_at precision_at_figure precision_recall precision_recall_figure precision_within
@@ -39,7 +39,7 @@ PUBLIC = {
     "hashnet.models": """
         BACKBONES IMAGENET_MEAN IMAGENET_STD BackboneInfo HashHead HashNetwork Model NetworkConfig
         Preprocessing backbone_info build_backbone build_network describe_export export_onnx export_torch
-        fingerprint load_model relaxed save_model
+        fingerprint load_model model_card record_evaluation relaxed save_model write_card
         """,
     "hashnet.progress": "NO_PROGRESS BarProgress JsonProgress NoProgress Progress ProgressMode make_progress",
     "hashnet.training": "FeatureInputs StageMetrics TrainConfig TrainResult extract_features train",

@@ -9,7 +9,7 @@ from hashnet.evaluation.figures import (
     precision_at_figure,
     precision_recall_figure,
 )
-from hashnet.evaluation.figures_bits import Interval, bits_figure, mean_interval
+from hashnet.evaluation.figures_bits import bits_figure, mean_interval
 from hashnet.evaluation.figures_training import gap_figure, loss_figure
 from hashnet.evaluation.metrics import (
     PrecisionRecall,
@@ -34,7 +34,6 @@ __all__ = [
     "Evaluation",
     "GridItem",
     "GridRow",
-    "Interval",
     "Mismatch",
     "Page",
     "PrecisionRecall",

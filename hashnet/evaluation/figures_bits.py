@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -12,16 +12,10 @@ from hashnet.evaluation.drawing import LEGEND_BESIDE, add_legend, look, looks, t
 CONFIDENCE = 0.95
 
 
-class Interval(NamedTuple):
-    """A mean and the ends of its confidence interval; the three are equal where nothing is known."""
+def mean_interval(values: Sequence[float], *, confidence: float = CONFIDENCE) -> tuple[float, float, float]:
+    """Return the mean of a few runs and the ends of its Student-t confidence interval: (mean, low, high).
 
-    mean: float
-    low: float
-    high: float
-
-
-def mean_interval(values: Sequence[float], *, confidence: float = CONFIDENCE) -> Interval:
-    """Return the mean of a few runs with its Student-t confidence interval; one run has none.
+    One run has no interval: all three are its value.
 
     With 3 seeds the interval is 2.5 standard deviations to either side: wide, because 3 is few.
     """
@@ -30,11 +24,11 @@ def mean_interval(values: Sequence[float], *, confidence: float = CONFIDENCE) ->
         raise ValueError(f"values must be at least one finite number, got {values!r}")
     mean = float(array.mean())
     if len(array) == 1:
-        return Interval(mean, mean, mean)
+        return mean, mean, mean
     from scipy.stats import t
 
     half = float(t.ppf((1 + confidence) / 2, len(array) - 1) * array.std(ddof=1) / np.sqrt(len(array)))
-    return Interval(mean, mean - half, mean + half)
+    return mean, mean - half, mean + half
 
 
 def bits_figure(
@@ -64,14 +58,12 @@ def bits_figure(
             by_bits = values[name]
             bits = sorted(by_bits)
             found = [mean_interval(by_bits[n]) for n in bits]
-            ends = [
-                given.get(name, {}).get(n, (one.low, one.high)) for n, one in zip(bits, found, strict=True)
-            ]
+            ends = [given.get(name, {}).get(n, one[1:]) for n, one in zip(bits, found, strict=True)]
             x = np.array(bits, dtype=np.float64) + step * (place - (len(order) - 1) / 2) / max(
                 1, len(order) / 4
             )
             style = look(numbers[name], marker=True)
-            axes.plot(x, [one.mean for one in found], label=name, markersize=5, zorder=3, **style)
+            axes.plot(x, [one[0] for one in found], label=name, markersize=5, zorder=3, **style)
             for at, (low, high) in zip(x, ends, strict=True):
                 if high > low:
                     axes.errorbar(
