@@ -19,6 +19,7 @@ from hashnet.cli.encode import encode
 from hashnet.cli.evaluate import evaluate
 from hashnet.cli.export import export
 from hashnet.cli.guard import guarded
+from hashnet.cli.hash import hash_images
 from hashnet.cli.info import info
 from hashnet.cli.options import examples
 from hashnet.cli.plan import plan
@@ -75,6 +76,14 @@ app.command(
         "hashnet train --data digits --backbone small_cnn --bits 32 --output model",
     )
 )(guarded(train, resume="run the same command with --resume to go on from the last checkpoint"))
+app.command(
+    "hash",
+    epilog=examples(
+        "hashnet hash cat.jpg --model model",
+        "hashnet hash photos/ --model model --index photos.hnx",
+        "hashnet hash photos/ --model model --query cat.jpg --html page.html",
+    ),
+)(guarded(hash_images, resume="run the same command again to go on; --index keeps what is done"))
 app.command(epilog=examples("hashnet encode --model model --data photos/ --output codes --workers 2"))(
     guarded(encode, resume="run the same command again to go on; what is written is kept")
 )
