@@ -161,7 +161,7 @@ def baselines(
 ) -> list[tuple[str, Codes, float]]:
     """Return (name, codes of all features, seconds) of LSH and ITQ, fitted to the database."""
     results: list[tuple[str, Codes, float]] = []
-    for name, method in (("LSH", LSH(n_bits, seed)), ("ITQ", ITQ(n_bits, seed))):
+    for name, method in (("LSH", LSH(n_bits, seed=seed)), ("ITQ", ITQ(n_bits, seed=seed))):
         began = time.perf_counter()
         codes = method.fit(features[database]).encode(features)
         results.append((name, codes, time.perf_counter() - began))

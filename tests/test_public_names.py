@@ -11,7 +11,7 @@ PUBLIC = {
         Balls Index LayoutOptions Neighbors __version__ check_codes errors merge_balls merge_neighbors
         open_codes open_index pack unpack
         """,
-    "hashnet.baselines": "ITQ LSH",
+    "hashnet.baselines": "BRE FeatureHash ITQ ITQCCA KSH LSH SDH SH",
     "hashnet.cli": "app main",
     "hashnet.datasets": """
         QUERY_SPLIT TRAIN_SPLIT ArrayImages Batch Entry FileImages ImagePack ImageSet ImageStream Reject Split
@@ -35,7 +35,11 @@ PUBLIC = {
     "hashnet.index": """
         Index IndexStats LayoutOptions Plan SegmentLayout SegmentPlan open_codes open_index
         """,
-    "hashnet.losses": "HashNetLoss PairCounts PairWeights count_pairs pair_weights",
+    "hashnet.losses": """
+        CNNH CSQ DHN DNNH DPN DPSH GreedyHash HashNet HashNetLoss HashNetSgn LossSettings OBJECTIVES
+        Objective OrthoHash PairCounts PairWeights TrainingSet build_objective complete_settings count_pairs
+        pair_weights
+        """,
     "hashnet.models": """
         BACKBONES IMAGENET_MEAN IMAGENET_STD BackboneInfo HashHead HashNetwork Model NetworkConfig
         Preprocessing backbone_info build_backbone build_network describe_export export_onnx export_torch

@@ -10,70 +10,42 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hashnet.baselines.features import check_features, check_settings
-from hashnet.codes import Codes, pack
+from hashnet.baselines.checks import check_count
+from hashnet.baselines.method import FeatureHash
+from hashnet.baselines.pca import main_directions
+from hashnet.baselines.rotation import learn_rotation
 
 
-class ITQ:
+class ITQ(FeatureHash):
     """Unsupervised codes of the ``n_bits`` main directions, after a learned orthogonal rotation.
 
-    After ``fit``, ``mean`` (n_features,), ``components`` (n_features, n_bits) and ``rotation``
-    (n_bits, n_bits) make the code sgn((x - mean) components rotation), and ``losses`` are the quantisation
-    losses mean |B - V R|^2 before the first and after each iteration: they never rise. ``seed`` decides the
-    rotation it starts from; 50 iterations are the published setting.
+    After ``fit``, ``mean_`` (n_features,), ``components_`` (n_features, n_bits) and ``rotation_``
+    (n_bits, n_bits) make the code sgn((x - mean) components rotation), and ``losses_`` are the quantisation
+    losses mean (B - V R)^2 before the first and after each iteration: they never rise. ``seed`` decides the
+    rotation it starts from; 50 ``iterations`` are the published setting.
     """
 
-    def __init__(self, n_bits: int, seed: int = 0, *, iterations: int = 50) -> None:
-        self.n_bits, self.seed = check_settings(n_bits, seed)
-        if iterations < 0:
-            raise ValueError(f"iterations must be at least 0, got {iterations}")
+    def __init__(self, n_bits: int = 32, *, seed: int = 0, iterations: int = 50) -> None:
+        self.n_bits = n_bits
+        self.seed = seed
         self.iterations = iterations
-        self.mean: NDArray[np.float64] | None = None
-        self.components: NDArray[np.float64] | None = None
-        self.rotation: NDArray[np.float64] | None = None
-        self.losses: tuple[float, ...] = ()
 
-    def fit(self, features: NDArray[Any]) -> ITQ:
-        """Learn from ``features`` (n, n_features); returns itself.
+    def fit(self, X: Any, y: Any = None) -> ITQ:  # noqa: N803
+        """Learn from ``X`` (n, n_features); ``y`` is not used. Returns itself.
 
-        Raises ValueError if there are fewer features than bits: PCA has no more directions to give.
+        Raises ValueError if there are fewer features or rows than bits: PCA has no more directions to give.
         """
-        values = check_features(features)
-        n_features = values.shape[1]
-        if self.n_bits > n_features:
+        iterations = check_count("iterations", self.iterations, least=0)
+        values, rng = self._begin(X)
+        if self.n_bits > min(values.shape):
             raise ValueError(
-                f"n_bits must be at most the number of features, {n_features}, got {self.n_bits}; "
-                "ask for fewer bits, or use LSH"
+                f"n_bits must be at most the number of features and of rows, X has n_samples = {len(values)} "
+                f"and {values.shape[1]} features, got {self.n_bits}; ask for fewer bits, or use LSH or SH"
             )
-        mean = values.mean(axis=0)
-        values -= mean
-        _, directions = np.linalg.eigh(values.T @ values)
-        components = directions[:, ::-1][:, : self.n_bits]
-        projected = values @ components
-        rng = np.random.default_rng(self.seed)
-        rotation, _ = np.linalg.qr(rng.standard_normal((self.n_bits, self.n_bits)))
-        losses = [_loss(projected @ rotation)]
-        for _ in range(self.iterations):
-            # Given the codes, the best rotation is that of orthogonal Procrustes; given it, sgn is best.
-            codes = _sign(projected @ rotation)
-            left, _, right = np.linalg.svd(projected.T @ codes)
-            rotation = left @ right
-            losses.append(_loss(projected @ rotation))
-        self.mean, self.components, self.rotation = mean, components, rotation
-        self.losses = tuple(losses)
+        self.mean_, self.components_ = main_directions(values, self.n_bits)
+        projected = (values - self.mean_) @ self.components_
+        self.rotation_, self.losses_ = learn_rotation(projected, self.n_bits, iterations=iterations, rng=rng)
         return self
 
-    def encode(self, features: NDArray[Any]) -> Codes:
-        """Return the codes of ``features``; raises ValueError before ``fit`` or for another n_features."""
-        if self.mean is None or self.components is None or self.rotation is None:
-            raise ValueError("ITQ is not fitted; call fit(features) with the training features first")
-        values = check_features(features, n_features=len(self.mean))
-        return pack((values - self.mean) @ self.components @ self.rotation)
-
-
-def _sign(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.where(values > 0, 1.0, -1.0)
-
-
-def _loss(rotated: NDArray[np.float64]) -> float:
-    return float(np.mean((_sign(rotated) - rotated) ** 2))
+    def _relaxed(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return (values - self.mean_) @ self.components_ @ self.rotation_

@@ -1,12 +1,15 @@
-"""The weighted pairwise logistic loss of HashNet (Cao, Long, Wang, Yu; ICCV 2017; eq. 4)."""
+"""HashNet (Cao, Long, Wang, Yu; ICCV 2017): weighted pairwise logistic loss (eq. 4), and continuation."""
 
 from __future__ import annotations
 
+import math
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from hashnet.losses.pairs import PairWeights, jaccard
+from hashnet.losses.objective import Objective, TrainingSet
+from hashnet.losses.pairs import PairWeights, jaccard, logistic, pair_weights, similarity
 
 
 class HashNetLoss(nn.Module):
@@ -61,11 +64,11 @@ class HashNetLoss(nn.Module):
         total = weight.sum()
         if not bool(total > 0):
             raise ValueError(f"a loss needs pairs, got a batch of {len(g)}; give at least two items")
-        return (weight * (functional.softplus(d) - similar * d)).sum() / total
+        return (weight * logistic(d, similar)).sum() / total
 
     def pair_weights(self, labels: Tensor, labels2: Tensor) -> tuple[Tensor, Tensor]:
         """Return the weights w_ij and the similarities s_ij ``(n, m)`` of float multi-hot labels."""
-        similar = (labels @ labels2.T > 0).to(labels.dtype)
+        similar = similarity(labels, labels2)
         if self.weights is None:
             return torch.ones_like(similar), similar
         shared = jaccard(labels, labels2) if self.use_jaccard else similar
@@ -79,3 +82,45 @@ class HashNetLoss(nn.Module):
                 f"labels must be multi-hot of shape ({len(g)}, n_classes), one row a code, "
                 f"got {tuple(labels.shape)}"
             )
+
+
+class HashNet(Objective):
+    """HashNet as an objective: ``tanh(beta z)`` with growing beta, under the weighted loss of all pairs.
+
+    With ``use_jaccard`` it is HashNet+C, which differs on multi-label data only; with ``weighted=False`` it
+    is HashNet-W. Two items are similar if they share a label. ``alpha`` defaults to ``10 / n_bits``.
+    """
+
+    continues: ClassVar[bool] = True
+    silent_loss: ClassVar[float | None] = math.log(2)
+
+    def __init__(
+        self,
+        training: TrainingSet,
+        *,
+        alpha: float | None = None,
+        weighted: bool = True,
+        use_jaccard: bool = False,
+    ) -> None:
+        super().__init__(training.n_bits)
+        self.weights = pair_weights(training.labels) if weighted else None
+        self.pairs = HashNetLoss(training.n_bits, alpha=alpha, weights=self.weights, use_jaccard=use_jaccard)
+
+    def relax(self, z: Tensor, beta: float = 1.0) -> Tensor:
+        """Return tanh(beta z), which tends to sgn(z) as beta grows (section 3.2)."""
+        return torch.tanh(beta * z)
+
+    def loss(self, g: Tensor, labels: Tensor, places: Tensor) -> Tensor:
+        """Return the loss over the pairs of different items of the batch."""
+        loss: Tensor = self.pairs(g, labels)
+        return loss
+
+
+class HashNetSgn(HashNet):
+    """HashNet-sgn, the paper's variant without continuation: tanh(z) throughout, binarised afterwards."""
+
+    continues: ClassVar[bool] = False
+
+    def relax(self, z: Tensor, beta: float = 1.0) -> Tensor:
+        """Return tanh(z), whatever beta."""
+        return torch.tanh(z)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 _CHUNK_PAIRS = 1 << 24  # label products held at once: 64 MiB of float32
 
@@ -88,3 +89,20 @@ def jaccard(labels: Tensor, labels2: Tensor) -> Tensor:
     shared = labels @ labels2.T
     union = labels.sum(dim=1)[:, None] + labels2.sum(dim=1)[None, :] - shared
     return shared / union.clamp_min(torch.finfo(shared.dtype).tiny)
+
+
+def similarity(labels: Tensor, labels2: Tensor) -> Tensor:
+    """Return s_ij ``(n, m)`` of real multi-hot labels: 1 where two items share a label, else 0."""
+    return (labels @ labels2.T > 0).to(labels.dtype)
+
+
+def logistic(d: Tensor, similar: Tensor) -> Tensor:
+    """Return ``log(1 + exp(d)) - s d``, the negative log-likelihood of s under sigma(d), without overflow."""
+    return functional.softplus(d) - similar * d
+
+
+def different_items(n: int, like: Tensor) -> Tensor:
+    """Return 1 for the pairs ``(n, n)`` of two different items, 0 on the diagonal; ValueError if n < 2."""
+    if n < 2:
+        raise ValueError(f"a loss needs pairs, got a batch of {n}; give at least two items")
+    return 1 - torch.eye(n, dtype=like.dtype, device=like.device)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hashnet.codes import check_n_bits
+from hashnet.losses import LossSettings, complete_settings
 from hashnet.models import backbone_info
 from hashnet.training.schedule import betas
 
@@ -21,19 +22,24 @@ _NOT_PART_OF_THE_RESULT = ("checkpoint_every", "device")
 class TrainConfig:
     """What to train and how; ``None`` means what suits backbone, weights and mode (see ``resolved``).
 
+    ``method`` names the objective: "hashnet", "hashnet-c" (Jaccard weights), "hashnet-w", "hashnet-sgn" or
+    another of ``hashnet.losses.OBJECTIVES``. ``alpha``, ``quantization``, ``margin``, ``scale`` and
+    ``epsilon`` are the settings of its loss (``LossSettings``); a method refuses those that it does not take.
+
     ``weights`` is "torchvision", a .safetensors or .pth file, or None. ``freeze_backbone`` computes the
     features once and trains only the head. ``image_size`` is in pixels, ``hidden`` the width of a ReLU
     layer before the hash layer (0 for none), ``dropout`` the share of its units left out in training.
     ``augment`` is "none", "shift" (up to an eighth of the side) or "flip" (shift and mirror).
 
-    beta grows from 1 to ``beta_max`` over all stages but the last, which has ``beta_final``. ``lr`` is that
-    of the head; the backbone's is ``lr * backbone_lr_factor`` (a tenth in the authors' code).
-    ``lr_decay`` "cosine" ends at 0.
-    ``weighted=False`` is HashNet-W. ``amp`` computes in bfloat16 on a CUDA device.
+    beta grows from 1 to ``beta_max`` over all stages but the last, which has ``beta_final``; methods without
+    continuation only report by stages. ``lr`` is that of the head and of what the objective learns; the
+    backbone's is ``lr * backbone_lr_factor`` (a tenth in the authors' code).
+    ``lr_decay`` "cosine" ends at 0. ``amp`` computes in bfloat16 on a CUDA device.
     """
 
     backbone: str = "small_cnn"
     n_bits: int = 32
+    method: str = "hashnet"
     weights: str | None = None
     freeze_backbone: bool = False
     same_padding: bool = False
@@ -53,7 +59,10 @@ class TrainConfig:
     backbone_lr_factor: float | None = None
     weight_decay: float | None = None
     alpha: float | None = None
-    weighted: bool = True
+    quantization: float | None = None
+    margin: float | None = None
+    scale: float | None = None
+    epsilon: float | None = None
     seed: int = 0
     amp: bool = True
     device: str = "auto"
@@ -67,8 +76,8 @@ class TrainConfig:
             self._require(name, lambda value: value >= 1, ">= 1")
         self._require("batch_size", lambda value: value >= 2, ">= 2, a loss needs pairs")
         betas(self.stages, beta_max=self.beta_max, beta_final=self.beta_final)
-        for name in ("lr", "alpha"):
-            self._require(name, lambda value: 0 < value < float("inf"), "positive and finite")
+        self._require("lr", lambda value: 0 < value < float("inf"), "positive and finite")
+        complete_settings(self.method, self.loss_settings(), n_bits=self.n_bits)
         for name in ("hidden", "weight_decay", "backbone_lr_factor", "seed"):
             self._require(name, lambda value: value >= 0, ">= 0")
         for name in ("dropout", "max_error_rate"):
@@ -112,17 +121,22 @@ class TrainConfig:
             defaults = WHOLE_DEFAULTS
         defaults = defaults | {
             "image_size": size,
-            "alpha": 10.0 / self.n_bits,
             # Weights made elsewhere carry statistics that small batches would spoil.
             "freeze_norm": self.freeze_backbone or self.weights is not None,
         }
         if not self.freeze_backbone:
             epoch = max(1, n_images // (self.batch_size or defaults["batch_size"]))
             defaults["iterations"] = min(max(20 * epoch, 250), 5000)
+        complete = complete_settings(self.method, self.loss_settings(), n_bits=self.n_bits)
+        defaults |= {name: getattr(complete, name) for name in LossSettings.names()}
         filled = {name: value for name, value in defaults.items() if getattr(self, name) is None}
         if filled.get("dropout") and (self.hidden == 0 or not (self.hidden or filled.get("hidden"))):
             filled["dropout"] = 0.0
         return replace(self, **filled)
+
+    def loss_settings(self) -> LossSettings:
+        """Return the settings of the loss."""
+        return LossSettings(**{name: getattr(self, name) for name in LossSettings.names()})
 
     def identity(self) -> dict[str, Any]:
         """Return, as plain JSON values, the settings that the result depends on."""

@@ -13,20 +13,21 @@ from torch import Tensor
 
 from hashnet.codes import pack
 from hashnet.errors import CollapseWarning
-from hashnet.losses import HashNetLoss
-from hashnet.models import relaxed
+from hashnet.losses import Objective
+from hashnet.losses.quantization import sgn
 
-LN2_TOLERANCE = 0.005
+SILENT_TOLERANCE = 0.005
 _CONSTANT = 0.99
+_SATURATED = 0.999
 
 
 @dataclass(frozen=True)
 class StageMetrics:
     """Figures over a fixed sample of the training set, at the end of a stage.
 
-    ``gap`` is mean |tanh(beta z) - sgn z|. ``bit_balance`` is the mean over bits of |mean of the bit in
-    {-1, +1}|: 0 is balanced, 1 is constant; ``constant_bits`` counts those above 0.99. ``iteration`` is the
-    number of steps done; stage -1 is before the first.
+    ``gap`` is mean |g - sgn g|, with g = tanh(beta z) in HashNet. ``bit_balance`` is the mean over bits of
+    |mean of the bit in {-1, +1}|: 0 is balanced, 1 is constant; ``constant_bits`` counts those above 0.99.
+    ``iteration`` is the number of steps done; stage -1 is before the first.
     """
 
     stage: int
@@ -45,37 +46,74 @@ class StageMetrics:
         return asdict(self)
 
 
-def sgn(z: Tensor) -> Tensor:
-    """Return the code of z as -1 and +1, by the rule of packed codes: +1 where z > 0."""
-    return torch.where(z > 0, 1.0, -1.0).to(z.dtype)
+@dataclass(frozen=True)
+class Saturation:
+    """How far relaxed codes g are from sgn codes, over ``n`` items.
+
+    ``gap`` is mean |g - sgn z|, ``unsaturated`` the share of bits with |g| < 0.999, and
+    ``differing_codes`` counts the items whose packed relaxed code is not that of z.
+    """
+
+    n: int
+    beta: float
+    gap: float
+    unsaturated: float
+    differing_codes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+
+def saturation(z: Tensor, objective: Objective, *, beta: float) -> Saturation:
+    """Return how far g = ``objective.relax(z, beta)`` of outputs z ``(n, n_bits)`` is from sgn codes."""
+    with torch.inference_mode():
+        z = z.float()
+        g = objective.relax(z, beta)
+        differ = (pack(g.cpu().numpy()) != pack(z.cpu().numpy())).any(axis=1)
+        return Saturation(
+            n=len(z),
+            beta=beta,
+            gap=float((g - sgn(z)).abs().double().mean()),
+            unsaturated=float((g.abs() < _SATURATED).double().mean()),
+            differing_codes=int(differ.sum()),
+        )
 
 
 def measure(
-    z: Tensor, labels: Tensor, loss: HashNetLoss, *, beta: float, stage: int, iteration: int
+    z: Tensor,
+    labels: Tensor,
+    places: Tensor,
+    objective: Objective,
+    *,
+    beta: float,
+    stage: int,
+    iteration: int,
 ) -> StageMetrics:
-    """Return the figures of relaxed outputs z ``(n, n_bits)`` of the sample."""
+    """Return the figures of outputs z ``(n, n_bits)`` of the sample, which has rows ``places``."""
     with torch.inference_mode():
-        z = z.float()
-        codes, soft = sgn(z), relaxed(z, beta)
+        soft = objective.relax(z.float(), beta)
+        codes = sgn(soft)
         means = codes.mean(dim=0).abs()
         return StageMetrics(
             stage=stage,
             iteration=iteration,
             beta=beta,
-            loss_relaxed=float(loss(soft, labels)),
-            loss_sgn=float(loss(codes, labels)),
+            loss_relaxed=float(objective.loss(soft, labels, places)),
+            loss_sgn=float(objective.loss(codes, labels, places)),
             gap=float((soft - codes).abs().mean()),
             bit_balance=float(means.mean()),
             constant_bits=int((means > _CONSTANT).sum()),
-            distinct_codes=len(np.unique(pack(z.cpu().numpy()), axis=0)),
+            distinct_codes=len(np.unique(pack(codes.cpu().numpy()), axis=0)),
             sample=len(z),
         )
 
 
-def collapse(metrics: StageMetrics, *, n_bits: int, n_classes: int) -> str | None:
-    """Return why these codes count as collapsed, or None."""
-    if abs(metrics.loss_relaxed - math.log(2)) < LN2_TOLERANCE:
-        return f"the loss sits at ln 2 = 0.693 ({metrics.loss_relaxed:.4f}), as of codes that say nothing"
+def collapse(metrics: StageMetrics, *, n_bits: int, n_classes: int, silent_loss: float | None) -> str | None:
+    """Return why these codes count as collapsed, or None; ``silent_loss`` as in ``Objective``."""
+    if silent_loss is not None and abs(metrics.loss_relaxed - silent_loss) < SILENT_TOLERANCE:
+        name = "ln 2 = 0.693" if silent_loss == math.log(2) else f"{silent_loss:.3f}"
+        return f"the loss sits at {name} ({metrics.loss_relaxed:.4f}), as of codes that say nothing"
     # A code for each class is the ideal of single-label data; far fewer is collapse.
     if metrics.distinct_codes < max(2, min(n_classes, metrics.sample) // 4):
         return f"{metrics.distinct_codes} distinct codes among {metrics.sample} images of {n_classes} classes"
@@ -84,9 +122,11 @@ def collapse(metrics: StageMetrics, *, n_bits: int, n_classes: int) -> str | Non
     return None
 
 
-def warn_of_collapse(metrics: StageMetrics, *, n_bits: int, n_classes: int) -> bool:
+def warn_of_collapse(
+    metrics: StageMetrics, *, n_bits: int, n_classes: int, silent_loss: float | None
+) -> bool:
     """Issue a CollapseWarning if the codes collapsed; return whether they did."""
-    reason = collapse(metrics, n_bits=n_bits, n_classes=n_classes)
+    reason = collapse(metrics, n_bits=n_bits, n_classes=n_classes, silent_loss=silent_loss)
     if reason is not None:
         warnings.warn(
             f"training collapsed in stage {metrics.stage} (beta {metrics.beta:.3g}): {reason}; "

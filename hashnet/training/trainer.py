@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 from hashnet.datasets import ImageSet
 from hashnet.errors import HashnetError
-from hashnet.losses import HashNetLoss, pair_weights
-from hashnet.models import HashNetwork, NetworkConfig, Preprocessing, build_network, relaxed, save_model
+from hashnet.losses import Objective, TrainingSet, build_objective
+from hashnet.models import HashNetwork, NetworkConfig, Preprocessing, build_network, save_model
 from hashnet.progress import NO_PROGRESS, Progress
 from hashnet.training.checkpoint import load_checkpoint, restore, save_checkpoint
 from hashnet.training.config import TrainConfig
-from hashnet.training.diagnostics import StageMetrics, measure, warn_of_collapse
+from hashnet.training.diagnostics import StageMetrics, measure, saturation, warn_of_collapse
 from hashnet.training.features import extract_features, load_features, save_features
 from hashnet.training.inputs import READ_AT_ONCE, Inputs
 from hashnet.training.pixels import load_pixels
@@ -29,7 +29,7 @@ from hashnet.training.sampler import BatchSampler
 from hashnet.training.schedule import betas, lr_factor, stage_of
 from hashnet.training.task import FEATURES_FILE, STATE_FILE, TrainResult, TrainTask, prepare
 from hashnet.training.whole_batch import see_whole_batch
-from hashnet.training.world import ALONE, Stop, World, never, share, share_counts, together
+from hashnet.training.world import ALONE, Stop, World, never, of_first, share, share_counts, together
 
 T = TypeVar("T")
 
@@ -128,10 +128,10 @@ class _Run:
         labels = np.ascontiguousarray(all_labels[inputs.rows])
         if not self._state_path.exists() and self._config.freeze_backbone:
             self._network.head.standardize(inputs.batch(np.arange(len(labels)), iteration=None))
-        weights = pair_weights(labels) if self._config.weighted else None
-        loss = HashNetLoss(self._config.n_bits, alpha=self._config.alpha, weights=weights).to(self._device)
+        objective = self._objective(labels)
         read_s = time.monotonic() - self._began
-        history = self._optimize(inputs, torch.from_numpy(labels).float().to(self._device), loss)
+        history = self._optimize(inputs, torch.from_numpy(labels).float().to(self._device), objective)
+        weights = getattr(objective, "weights", None)
         metrics = {
             "training": {
                 "identity": self._task.identity,
@@ -147,6 +147,9 @@ class _Run:
             },
             "stages": history,
         }
+        if objective.continues:
+            metrics["sgn"] = self._saturation(inputs, objective, beta=history[-1]["beta"])
+        objective.finish(self._network.head)
         mark = together(self._world, lambda: self._save(metrics) if self._world.rank == 0 else "")
         return TrainResult(self._task.output, self._world.exchange(mark)[0], metrics)
 
@@ -197,10 +200,20 @@ class _Run:
             save_features(path, inputs, task.identity)
         return inputs
 
-    def _optimize(self, inputs: Inputs, labels: Tensor, loss: HashNetLoss) -> list[dict[str, Any]]:
+    def _objective(self, labels: NDArray[np.uint8]) -> Objective:
+        """Return the objective of the method, alike in all processes, and form the head as it asks."""
+        config = self._config
+        training = TrainingSet(labels, config.n_bits, config.seed)
+        objective = build_objective(config.method, training, config.loss_settings()).to(self._device)
+        # What a numerical method found on one machine need not be what it finds on another.
+        of_first(self._world, objective)
+        objective.shape_head(self._network.head)
+        return objective
+
+    def _optimize(self, inputs: Inputs, labels: Tensor, objective: Objective) -> list[dict[str, Any]]:
         config, world = self._config, self._world
         iterations = _set(config.iterations)
-        schedule = betas(config.stages, beta_max=config.beta_max, beta_final=config.beta_final)
+        schedule = _schedule(config, objective)
         sampler = BatchSampler(len(labels), batch_size=_set(config.batch_size), seed=config.seed)
         if sampler.batch_size < world.size:
             raise ValueError(
@@ -210,12 +223,15 @@ class _Run:
         see_whole_batch(self._trained, world, batch_size=sampler.batch_size)
         counts = share_counts(sampler.batch_size, world)
         part = share(sampler.batch_size, rank=world.rank, size=world.size)
-        optimizer, rates = _optimizer(self._network, config)
+        learned = nn.ModuleDict({"network": self._trained, "objective": objective})
+        optimizer, rates = _optimizer(self._network, objective, config)
         sample = self._sample(len(labels))
-        start, history = self._restored(optimizer)
+        start, history = self._restored(learned, optimizer)
         replica = world.replicate(self._trained)
+        # Its loss is that of the whole batch in every process, so the mean gradient over them is that of one.
+        criterion = world.replicate(objective) if list(objective.parameters()) else objective
         if not history:
-            first = self._measure(inputs, labels, loss, sample, beta=schedule[0], stage=-1, iteration=0)
+            first = self._measure(inputs, labels, objective, sample, beta=schedule[0], stage=-1, iteration=0)
             history.append(first.to_json())
         self._progress.start("train", iterations)
         self._progress.advance(start)
@@ -225,9 +241,11 @@ class _Run:
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
             places = sampler.batch(iteration)
+            places_there = torch.from_numpy(places).to(self._device)
             replica.train()
+            criterion.train()
             z = world.gather(self._z(replica, inputs.batch(places, iteration=iteration, part=part)), counts)
-            value = loss(relaxed(z, schedule[stage]), labels[torch.from_numpy(places).to(self._device)])
+            value = criterion(z, labels[places_there], places_there, schedule[stage])
             optimizer.zero_grad(set_to_none=True)
             value.backward()
             optimizer.step()
@@ -240,17 +258,22 @@ class _Run:
                 self._progress.advance()
             if ended:
                 metrics = self._measure(
-                    inputs, labels, loss, sample, beta=schedule[stage], stage=stage, iteration=done
+                    inputs, labels, objective, sample, beta=schedule[stage], stage=stage, iteration=done
                 )
                 history.append(metrics.to_json())
                 if world.rank == 0:
-                    warn_of_collapse(metrics, n_bits=config.n_bits, n_classes=labels.shape[1])
+                    warn_of_collapse(
+                        metrics,
+                        n_bits=config.n_bits,
+                        n_classes=labels.shape[1],
+                        silent_loss=objective.silent_loss,
+                    )
             stopped = self._stopped(done)
             if (stopped or done % config.checkpoint_every == 0) and done < iterations and world.rank == 0:
                 save_checkpoint(
                     self._state_path,
                     iteration=done,
-                    model=self._trained,
+                    model=learned,
                     optimizer=optimizer,
                     identity=self._task.identity,
                     history=history,
@@ -260,12 +283,14 @@ class _Run:
         self._progress.finish()
         return history
 
-    def _restored(self, optimizer: torch.optim.Optimizer) -> tuple[int, list[dict[str, Any]]]:
+    def _restored(
+        self, learned: nn.Module, optimizer: torch.optim.Optimizer
+    ) -> tuple[int, list[dict[str, Any]]]:
         """Return the iterations done and the figures so far, both of the checkpoint if there is one."""
         iteration, history = 0, []
         if self._state_path.exists():
             checkpoint = load_checkpoint(self._state_path, identity=self._task.identity)
-            restore(checkpoint, self._trained, optimizer)
+            restore(checkpoint, learned, optimizer)
             iteration, history = checkpoint.iteration, list(checkpoint.values["history"])
         seen = self._world.exchange(str(iteration))
         if len(set(seen)) > 1:
@@ -300,27 +325,47 @@ class _Run:
         self,
         inputs: Inputs,
         labels: Tensor,
-        loss: HashNetLoss,
+        objective: Objective,
         sample: NDArray[np.int64],
         *,
         beta: float,
         stage: int,
         iteration: int,
     ) -> StageMetrics:
+        objective.eval()
+        z = self._z_at(sample, inputs)
+        places = torch.from_numpy(sample).to(self._device)
+        return measure(z, labels[places], places, objective, beta=beta, stage=stage, iteration=iteration)
+
+    def _saturation(self, inputs: Inputs, objective: Objective, *, beta: float) -> dict[str, Any]:
+        """Return how far the relaxed codes of all training images are from sgn codes."""
+        objective.eval()
+        z = self._z_at(np.arange(len(inputs.rows)), inputs)
+        return saturation(z, objective, beta=beta).to_json()
+
+    def _z_at(self, places: NDArray[np.int64], inputs: Inputs) -> Tensor:
+        """Return z of plain inputs, in evaluation mode, computed in shares and gathered."""
         self._trained.eval()
         world = self._world
-        part = share(len(sample), rank=world.rank, size=world.size, unit=READ_AT_ONCE)
+        part = share(len(places), rank=world.rank, size=world.size, unit=READ_AT_ONCE)
         with torch.inference_mode():
-            parts = [labels.new_empty((0, self._config.n_bits))]
+            parts = [torch.empty((0, self._config.n_bits), device=self._device)]
             for begin in range(part.start, part.stop, READ_AT_ONCE):
-                places = sample[begin : min(begin + READ_AT_ONCE, part.stop)]
-                parts.append(self._z(self._trained, inputs.batch(places, iteration=None)))
-            z = world.gather(torch.cat(parts), share_counts(len(sample), world, unit=READ_AT_ONCE))
-            chosen = labels[torch.from_numpy(sample).to(self._device)]
-            return measure(z, chosen, loss, beta=beta, stage=stage, iteration=iteration)
+                some = places[begin : min(begin + READ_AT_ONCE, part.stop)]
+                parts.append(self._z(self._trained, inputs.batch(some, iteration=None)))
+            return world.gather(torch.cat(parts), share_counts(len(places), world, unit=READ_AT_ONCE))
 
 
-def _optimizer(network: HashNetwork, config: TrainConfig) -> tuple[torch.optim.Optimizer, list[float]]:
+def _schedule(config: TrainConfig, objective: Objective) -> tuple[float, ...]:
+    """Return beta of each stage."""
+    if not objective.continues:
+        return (1.0,) * config.stages
+    return betas(config.stages, beta_max=config.beta_max, beta_final=config.beta_final)
+
+
+def _optimizer(
+    network: HashNetwork, objective: Objective, config: TrainConfig
+) -> tuple[torch.optim.Optimizer, list[float]]:
     """Return the optimizer and the first learning rate of each of its groups."""
     lr, decay = _set(config.lr), _set(config.weight_decay)
     groups: list[dict[str, Any]] = [{"params": list(network.head.parameters())}]
@@ -328,6 +373,9 @@ def _optimizer(network: HashNetwork, config: TrainConfig) -> tuple[torch.optim.O
     if not config.freeze_backbone:
         groups.append({"params": list(network.backbone.parameters())})
         rates.append(lr * _set(config.backbone_lr_factor))
+    if own := list(objective.parameters()):
+        groups.append({"params": own})
+        rates.append(lr)
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=lr, momentum=0.9, weight_decay=decay), rates
     return torch.optim.AdamW(groups, lr=lr, weight_decay=decay), rates

@@ -98,6 +98,17 @@ def share_counts(n: int, world: World, *, unit: int = 1) -> list[int]:
     return [part.stop - part.start for part in parts]
 
 
+def of_first(world: World, module: nn.Module) -> None:
+    """Give every process the buffers that ``module`` has in process 0."""
+    if world.size == 1:
+        return
+    for buffer in module.buffers():
+        rows = buffer.reshape(-1)
+        counts = [len(rows), *[0] * (world.size - 1)]
+        mine = rows if world.rank == 0 else rows[:0]
+        buffer.copy_(world.gather(mine, counts).reshape(buffer.shape))
+
+
 def together(world: World, work: Callable[[], T]) -> T:
     """Return the result of ``work``, done by every process; if it fails in one of them, all of them raise.
 

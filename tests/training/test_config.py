@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import pytest
 
+from hashnet.losses import OBJECTIVES, LossSettings
 from hashnet.models import BACKBONES
 from hashnet.training import TrainConfig
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("freeze", [True, False])
-def test_nothing_is_left_open_once_resolved(backbone, freeze):
-    config = TrainConfig(backbone=backbone, freeze_backbone=freeze).resolved(image_side=32, n_images=100)
-    assert [name for name in TrainConfig.names() if getattr(config, name) is None] == ["weights"]
+@pytest.mark.parametrize("method", OBJECTIVES)
+def test_nothing_that_the_method_takes_is_left_open_once_resolved(backbone, freeze, method):
+    config = TrainConfig(backbone=backbone, freeze_backbone=freeze, method=method)
+    config = config.resolved(image_side=32, n_images=100)
+    others = set(LossSettings.names()) - set(OBJECTIVES[method].takes())
+    assert {name for name in TrainConfig.names() if getattr(config, name) is None} == {"weights", *others}
 
 
 def test_what_is_given_is_kept():
@@ -56,6 +60,9 @@ def test_resolving_twice_changes_nothing():
         ({"backbone": "alexnet", "image_size": 32}, "image_size must be >= 63"),
         ({"dropout": 0.5, "hidden": 0}, "needs a hidden layer"),
         ({"seed": -1}, "seed must be >= 0"),
+        ({"method": "hashnett"}, "method must be one of .*hashnet-w"),
+        ({"alpha": 0.0}, "alpha must be positive"),
+        ({"method": "hashnet", "margin": 0.5}, "margin=0.5 is no setting of hashnet, which takes alpha"),
     ],
 )
 def test_a_wrong_setting_is_refused_with_value_and_rule(settings, rule):

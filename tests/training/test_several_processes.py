@@ -51,16 +51,22 @@ FROZEN = TrainConfig(
     device="cpu",
 )
 LONG = replace(WHOLE, optimizer="adam", lr=1e-3, iterations=40, batch_size=31, beta_max=64.0, beta_final=1e4)
+# An objective with parameters of its own: a gradient summed over processes would give another curve.
+OWN = replace(FROZEN, method="greedyhash", optimizer="sgd", lr=0.05, dropout=0.0)
 CONFIGS = {
     "whole": WHOLE,
     "whole, odd batch": replace(WHOLE, batch_size=31),
-    "whole, small odd batch, without weights": replace(WHOLE, batch_size=19, weighted=False),
+    "whole, small odd batch, without weights": replace(WHOLE, batch_size=19, method="hashnet-w"),
     "whole, adam": replace(WHOLE, optimizer="adam", lr=1e-3, stages=2),
     "whole, adam, frozen norm": replace(WHOLE, optimizer="adam", lr=1e-3, freeze_norm=True, stages=2),
     "head": FROZEN,
     "head, odd batch, large alpha": replace(FROZEN, batch_size=47, alpha=1.0),
     "head, batch of all": replace(FROZEN, batch_size=1000, dropout=0.0),
-    "head, sgd, without weights": replace(FROZEN, optimizer="sgd", lr=0.05, weighted=False),
+    "head, sgd, an objective with parameters": OWN,
+    "whole, adam, an objective with parameters": replace(
+        WHOLE, method="greedyhash", optimizer="adam", lr=1e-3, stages=2
+    ),
+    "head, sgd, without weights": replace(FROZEN, optimizer="sgd", lr=0.05, method="hashnet-w"),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -28,7 +29,12 @@ FROZEN = TrainConfig(
     checkpoint_every=25,
     device="cpu",
 )
+# A method whose objective has parameters of its own, which are trained and kept with the network.
+GREEDY = replace(FROZEN, method="greedyhash")
 MODES = pytest.mark.parametrize("config", [WHOLE, FROZEN], ids=["whole", "frozen"])
+WITH_OBJECTIVE = pytest.mark.parametrize(
+    "config", [WHOLE, FROZEN, GREEDY], ids=["whole", "frozen", "frozen, own parameters"]
+)
 
 
 def blobs(n=N, *, n_classes=4, seed=0):
@@ -97,18 +103,32 @@ def test_the_relaxed_codes_reach_sgn_at_the_end(straight, config):
 
 
 @MODES
+def test_at_the_end_all_training_images_have_relaxed_codes_that_are_sgn_codes(straight, config):
+    sgn = straight(config).metrics["sgn"]
+    assert (sgn["n"], sgn["beta"], sgn["differing_codes"]) == (N, 1e4, 0)
+    assert sgn["gap"] < 1e-3
+
+
+def test_without_continuation_the_relaxed_codes_are_not_compared_with_sgn_codes(straight):
+    metrics = straight(replace(FROZEN, method="hashnet-sgn")).metrics
+    assert "sgn" not in metrics
+    assert {stage["beta"] for stage in metrics["stages"]} == {1.0}
+    assert metrics["stages"][-1]["gap"] > 1e-2
+
+
+@MODES
 def test_there_are_figures_before_the_first_stage_and_after_each(straight, config):
     stages = straight(config).metrics["stages"]
     assert [stage["stage"] for stage in stages] == list(range(-1, 10))
 
 
-@MODES
+@WITH_OBJECTIVE
 def test_two_runs_with_one_seed_give_the_same_codes(straight, tmp_path, config):
     again = train(IMAGES, ROWS, config, output=tmp_path / "again")
     assert np.array_equal(codes(again.model_dir), codes(straight(config).model_dir))
 
 
-@MODES
+@WITH_OBJECTIVE
 @pytest.mark.parametrize("at", [3, 34])
 def test_an_interrupted_and_resumed_run_ends_at_the_codes_of_an_uninterrupted_one(
     straight, tmp_path, config, at
