@@ -13,6 +13,7 @@ from hashnet.cli import guard
 from hashnet.cli.add import add
 from hashnet.cli.build import build
 from hashnet.cli.check import check
+from hashnet.cli.compare import compare
 from hashnet.cli.crosscheck import crosscheck
 from hashnet.cli.demo import demo
 from hashnet.cli.encode import encode
@@ -118,6 +119,12 @@ app.command(epilog=examples("hashnet check photos.hnx"))(guarded(check))
 app.command(epilog=examples("hashnet evaluate --model model --data photos/ --at 1000 --report page.html"))(
     guarded(evaluate)
 )
+app.command(
+    epilog=examples(
+        "hashnet compare --data photos/ --methods lsh,itq,hashnet --bits 16,32,64 --output report",
+        "hashnet compare --data digits --backbone small_cnn --weights none --output report",
+    )
+)(guarded(compare, resume="run the same command again to go on; what is done is kept"))
 app.command(epilog=examples("hashnet crosscheck photos.hnx --sample 1000 --radius 4 --k 10"))(
     guarded(crosscheck)
 )

@@ -76,8 +76,13 @@ def add_training(page: Page, stages: Sequence[Mapping[str, Any]]) -> None:
 
 
 def add_neighbours(page: Page, images: ImageSet, queries: Ids, nearest: Neighbors) -> None:
-    """Add a grid of the images ``queries`` with their ``nearest`` images; a tick is a shared label."""
+    """Add a section with a grid of the images ``queries`` and their ``nearest`` images."""
     page.section("Queries and their nearest neighbours")
+    add_neighbour_grid(page, images, queries, nearest)
+
+
+def add_neighbour_grid(page: Page, images: ImageSet, queries: Ids, nearest: Neighbors) -> None:
+    """Add a grid of the images ``queries`` with their ``nearest`` images; a tick is a shared label."""
     rows = []
     for query, distances, ids in zip(queries.tolist(), nearest.distances, nearest.ids, strict=True):
         found = [(int(d), int(i)) for d, i in zip(distances, ids, strict=True) if i != PAD_ID]

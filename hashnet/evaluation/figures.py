@@ -46,6 +46,20 @@ def precision_at_figure(evaluations: Mapping[str, Measured], *, tie_aware: bool 
     return to_svg(draw, "Precision among the N nearest items", **_room(evaluations))
 
 
+def recall_at_figure(curves: Mapping[str, Mapping[int, float]]) -> str:
+    """Return recall@N over N, on a logarithmic scale, one line for each named curve from N to recall."""
+
+    def draw(axes: Any) -> None:
+        for name, i in looks(curves).items():
+            points = curves[name]
+            axes.plot(list(points), list(points.values()), label=name, markersize=4, **look(i, marker=True))
+        axes.set(xlabel="N, the nearest codes", ylabel="recall@N", xscale="log", ylim=(0, 1.02))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        add_legend(axes, len(curves))
+
+    return to_svg(draw, "Recall among the N nearest codes", **_room(curves))
+
+
 def distance_figure(evaluation: Measured) -> str:
     """Return how distances of similar and of dissimilar pairs are distributed, each summing to 1."""
     n_bits = int(_field(evaluation, "n_bits"))
