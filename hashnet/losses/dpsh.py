@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import torch
 from torch import Tensor, nn
 
 from hashnet.losses.objective import Objective, TrainingSet
 from hashnet.losses.pairs import different_items, logistic, similarity
 from hashnet.losses.quantization import sgn
+
+_COLUMNS = 2048  # of the matrix of pairs, at once
 
 
 class DPSH(Objective):
@@ -39,12 +43,49 @@ class DPSH(Objective):
         labels = labels.to(g.dtype)
         if self.training:
             self.outputs[places] = g.detach().to(self.outputs.dtype)
-            others, other_labels = self.outputs.to(g.dtype), self.all_labels.to(g.dtype)
-            pairs = torch.ones(len(g), len(others), dtype=g.dtype, device=g.device)
-            pairs[torch.arange(len(g), device=g.device), places] = 0
+            all_items = _All(self.outputs.to(g.dtype), self.all_labels, self.alpha)
+            likelihood: Tensor = _WithAll.apply(g, labels, places, all_items)  # type: ignore[no-untyped-call]
         else:
-            others, other_labels = g, labels
             pairs = different_items(len(g), g)
-        d = self.alpha * (g @ others.T)
-        likelihood = (pairs * logistic(d, similarity(labels, other_labels))).sum() / pairs.sum()
+            terms = logistic(self.alpha * (g @ g.T), similarity(labels, labels))
+            likelihood = (pairs * terms).sum() / pairs.sum()
         return likelihood + self.quantization * (g - sgn(g.detach())).square().mean()
+
+
+class _All(NamedTuple):
+    """The last outputs of all training items, their labels, and the scale of inner products."""
+
+    outputs: Tensor
+    labels: Tensor
+    alpha: float
+
+
+class _WithAll(torch.autograd.Function):
+    """Mean of ``softplus(d) - s d`` over the pairs of a batch with all training items but themselves.
+
+    The gradient, alpha (sigma(d) - s) times the other's output, is taken along with the value, some columns
+    at a time: the matrix of all pairs of a large training set would not fit into any cache, nor be needed
+    again.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, g: Tensor, labels: Tensor, places: Tensor, others: _All) -> Tensor:
+        total, gradient = g.new_zeros(()), torch.zeros_like(g)
+        rows = torch.arange(len(g), device=g.device)
+        for begin in range(0, len(others.outputs), _COLUMNS):
+            some = others.outputs[begin : begin + _COLUMNS]
+            similar = similarity(labels, others.labels[begin : begin + _COLUMNS].to(g.dtype))
+            d = others.alpha * (g @ some.T)
+            inside = (places >= begin) & (places < begin + len(some))
+            own = rows[inside], places[inside] - begin
+            slope, terms = torch.sigmoid(d) - similar, logistic(d, similar)
+            slope[own], terms[own] = 0.0, 0.0
+            total += terms.sum()
+            gradient += others.alpha * (slope @ some)
+        n_pairs = len(g) * (len(others.outputs) - 1)
+        ctx.gradient = gradient / n_pairs
+        return total / n_pairs
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        return gradients[0] * ctx.gradient, None, None, None

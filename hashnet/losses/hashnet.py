@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from hashnet.losses.objective import Objective, TrainingSet
+from hashnet.losses.objective import Objective, TrainingSet, check_batch
 from hashnet.losses.pairs import PairWeights, jaccard, logistic, pair_weights, similarity
 
 
@@ -52,11 +52,11 @@ class HashNetLoss(nn.Module):
         """
         if (g2 is None) != (labels2 is None):
             raise ValueError("g2 and labels2 belong together; give both or neither")
-        self._check(g, labels)
+        check_batch(g, labels, n_bits=self.n_bits)
         within = g2 is None or labels2 is None
         other, other_labels = (g, labels) if g2 is None or labels2 is None else (g2, labels2)
         if not within:
-            self._check(other, other_labels)
+            check_batch(other, other_labels, n_bits=self.n_bits)
         d = self.alpha * (g @ other.T)
         weight, similar = self.pair_weights(labels.to(d.dtype), other_labels.to(d.dtype))
         if within:
@@ -73,15 +73,6 @@ class HashNetLoss(nn.Module):
             return torch.ones_like(similar), similar
         shared = jaccard(labels, labels2) if self.use_jaccard else similar
         return self.weights.similar * shared + self.weights.dissimilar * (1 - similar), similar
-
-    def _check(self, g: Tensor, labels: Tensor) -> None:
-        if g.ndim != 2 or g.shape[1] != self.n_bits:
-            raise ValueError(f"relaxed codes must have shape (n, {self.n_bits}), got {tuple(g.shape)}")
-        if labels.ndim != 2 or len(labels) != len(g):
-            raise ValueError(
-                f"labels must be multi-hot of shape ({len(g)}, n_classes), one row a code, "
-                f"got {tuple(labels.shape)}"
-            )
 
 
 class HashNet(Objective):

@@ -74,7 +74,7 @@ class Objective(nn.Module):
 
     def forward(self, z: Tensor, labels: Tensor, places: Tensor, beta: float = 1.0) -> Tensor:
         """Return the loss of outputs z ``(n, n_bits)``; ValueError where the shapes do not fit."""
-        self.check(z, labels)
+        check_batch(z, labels, n_bits=self.n_bits)
         return self.loss(self.relax(z, beta), labels, places)
 
     def shape_head(self, head: HashHead) -> None:
@@ -83,12 +83,13 @@ class Objective(nn.Module):
     def finish(self, head: HashHead) -> None:
         """Put into the trained head what of ``relax`` the code depends on, so that sgn(z) is the code."""
 
-    def check(self, g: Tensor, labels: Tensor) -> None:
-        """Raise ValueError unless ``g`` is ``(n, n_bits)`` and ``labels`` has as many rows."""
-        if g.ndim != 2 or g.shape[1] != self.n_bits:
-            raise ValueError(f"relaxed codes must have shape (n, {self.n_bits}), got {tuple(g.shape)}")
-        if labels.ndim != 2 or len(labels) != len(g):
-            raise ValueError(
-                f"labels must be multi-hot of shape ({len(g)}, n_classes), one row a code, "
-                f"got {tuple(labels.shape)}"
-            )
+
+def check_batch(g: Tensor, labels: Tensor, *, n_bits: int) -> None:
+    """Raise ValueError unless ``g`` is ``(n, n_bits)`` and ``labels`` has as many rows."""
+    if g.ndim != 2 or g.shape[1] != n_bits:
+        raise ValueError(f"relaxed codes must have shape (n, {n_bits}), got {tuple(g.shape)}")
+    if labels.ndim != 2 or len(labels) != len(g):
+        raise ValueError(
+            f"labels must be multi-hot of shape ({len(g)}, n_classes), one row a code, "
+            f"got {tuple(labels.shape)}"
+        )

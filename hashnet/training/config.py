@@ -114,7 +114,7 @@ class TrainConfig:
             # Small images are enlarged to twice their side: more costs time and adds no information.
             size = min(info.image_size, max(info.min_image_size, 2 * image_side))
         if self.freeze_backbone:
-            defaults: dict[str, Any] = FROZEN_DEFAULTS
+            defaults: dict[str, Any] = frozen_defaults(self.method)
         elif small:
             defaults = SMALL_DEFAULTS
         else:
@@ -163,6 +163,15 @@ FROZEN_DEFAULTS: dict[str, Any] = {
     "backbone_lr_factor": 0.0,
     "weight_decay": 0.0,
 }
+# What a method changes of them.
+FROZEN_DEFAULTS_OF: dict[str, dict[str, Any]] = {}
+
+
+def frozen_defaults(method: str) -> dict[str, Any]:
+    """Return the defaults of training the head of ``method`` on a frozen backbone."""
+    return FROZEN_DEFAULTS | FROZEN_DEFAULTS_OF.get(method, {})
+
+
 SMALL_DEFAULTS: dict[str, Any] = {
     "hidden": 0,
     "dropout": 0.0,

@@ -98,3 +98,19 @@ def test_outputs_at_the_corners_of_the_cube_have_no_quantisation_loss(training):
         DPSH(training, quantization=eta).eval()(codes, batch.labels, batch.places) for eta in (0.0, 5.0)
     ]
     assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("columns", [1, 5, 12, 100])
+def test_how_many_columns_are_taken_at_once_changes_nothing(training, monkeypatch, columns):
+    found = []
+    for at_once in (columns, 2048):
+        monkeypatch.setattr("hashnet.losses.dpsh._COLUMNS", at_once)
+        objective = DPSH(training).double().train()
+        objective(*batch_of(training, seed=1))
+        batch = batch_of(training, seed=2)
+        z = batch.z.clone().requires_grad_()
+        loss = objective(z, batch.labels, batch.places)
+        loss.backward()
+        found.append((loss.item(), z.grad))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-12)
+    assert torch.allclose(found[0][1], found[1][1], atol=1e-15)

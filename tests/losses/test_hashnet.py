@@ -9,8 +9,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from objective_cases import batch_of, training_set
 
-from hashnet.losses import HashNetLoss, PairWeights
+from hashnet.losses import HashNetLoss, PairWeights, build_objective, pair_weights
 
 WEIGHTS = PairWeights(similar=7.0, dissimilar=1.25)
 K = 8
@@ -154,3 +155,42 @@ def test_wrong_input_is_refused_with_the_rule(g, labels, rule):
 def test_labels_of_the_second_batch_must_be_given():
     with pytest.raises(ValueError, match="belong together"):
         HashNetLoss(K)(torch.zeros(2, 8), torch.ones(2, 1), torch.zeros(2, 8))
+
+
+VARIANTS = {
+    "hashnet": (True, False, True),
+    "hashnet-c": (True, True, True),
+    "hashnet-w": (False, False, True),
+    "hashnet-sgn": (True, False, False),
+}
+
+
+@pytest.mark.parametrize("single", [True, False])
+@pytest.mark.parametrize("beta", [1.0, 4.0])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_variant_is_the_formula_with_its_weights_and_its_relaxation(variant, beta, single):
+    weighted, use_jaccard, continues = VARIANTS[variant]
+    training = training_set(single=single)
+    batch = batch_of(training)
+    expected = by_loops(
+        torch.tanh((beta if continues else 1.0) * batch.z),
+        batch.labels,
+        alpha=10 / K,
+        weights=pair_weights(training.labels) if weighted else None,
+        use_jaccard=use_jaccard,
+    )
+    loss = build_objective(variant, training)(*batch, beta)
+    assert loss.item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_jaccard_index_changes_the_loss_of_multi_label_data_only():
+    for single in (True, False):
+        training = training_set(single=single)
+        losses = [build_objective(name, training)(*batch_of(training)) for name in ("hashnet", "hashnet-c")]
+        assert (losses[0] == losses[1]) == single
+
+
+def test_a_training_set_of_one_class_has_nothing_to_balance():
+    training = training_set(single=True, n_classes=1)
+    with pytest.raises(ValueError, match="no dissimilar pair"):
+        build_objective("hashnet", training)

@@ -57,7 +57,7 @@ CONFIGS = {
     "whole": WHOLE,
     "whole, odd batch": replace(WHOLE, batch_size=31),
     "whole, small odd batch, without weights": replace(WHOLE, batch_size=19, method="hashnet-w"),
-    "whole, adam": replace(WHOLE, optimizer="adam", lr=1e-3, stages=2),
+    "whole, adam": replace(WHOLE, method="hashnet-c", optimizer="adam", lr=1e-3, stages=2),
     "whole, adam, frozen norm": replace(WHOLE, optimizer="adam", lr=1e-3, freeze_norm=True, stages=2),
     "head": FROZEN,
     "head, odd batch, large alpha": replace(FROZEN, batch_size=47, alpha=1.0),
