@@ -79,8 +79,9 @@ def bits_figure(
             axes.axhline(height, color="#7A7A7A", linewidth=1.2, linestyle=(0, (6, 3)), label=label)
         axes.set_xticks(all_bits, [str(bits) for bits in all_bits])
         axes.set(xlabel="bits of a code", ylabel=figure)
-        low, high = axes.get_ylim()
-        axes.set_ylim(min(0.0, low) if low < 0.5 * high else low, high)
+        if min(value for of_bits in values.values() for runs in of_bits.values() for value in runs) >= 0:
+            # Intervals of few runs may reach below what the figure itself can be.
+            axes.set_ylim(bottom=0)
         add_legend(axes, len(order) + len(references or {}))
 
     n_entries = len(values) + len(references or {})
