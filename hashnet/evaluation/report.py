@@ -38,7 +38,8 @@ td.number, th.number { text-align: right; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr));
   gap: 1.25rem 2rem; margin: 1rem 0; }
 .figures figure { margin: 0; min-width: 0; }
-.figures figure.wide { grid-column: 1 / -1; }
+.figures figure.wide { grid-column: 1 / -1; overflow-x: auto; }
+.figures figure.wide svg { min-width: 40rem; }
 .figures svg { width: 100%; height: auto; display: block; overflow: visible; }
 .figures svg text { font-family: inherit !important; }
 .figures figcaption { font-size: .9rem; margin-top: .35rem; }

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 COMMANDS = ["demo", "train", "encode", "build", "add", "search", "info", "check", "evaluate", "crosscheck"]
+COMMANDS += ["hash", "export", "compare"]
 
 
 def hashnet(*args, **options):
