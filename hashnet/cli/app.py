@@ -24,6 +24,7 @@ from hashnet.cli.hash import hash_images
 from hashnet.cli.info import info
 from hashnet.cli.options import examples
 from hashnet.cli.plan import plan
+from hashnet.cli.protocols import protocol
 from hashnet.cli.search import search
 from hashnet.cli.serve import serve
 from hashnet.cli.train import train
@@ -116,6 +117,9 @@ app.command(
 )(guarded(serve, resume="the service has ended"))
 app.command(epilog=examples("hashnet info photos.hnx", "hashnet info model --json"))(guarded(info))
 app.command(epilog=examples("hashnet check photos.hnx"))(guarded(check))
+app.command(
+    epilog=examples("hashnet protocol", "hashnet protocol coco --data lists/coco --image-root ~/coco2014")
+)(guarded(protocol))
 app.command(epilog=examples("hashnet evaluate --model model --data photos/ --at 1000 --report page.html"))(
     guarded(evaluate)
 )

@@ -12,6 +12,7 @@ from hashnet.cli.options import (
     ImageRootOption,
     JsonOption,
     ProgressOption,
+    ProtocolOption,
     RayOption,
     SeedOption,
 )
@@ -72,6 +73,7 @@ def train(
         ),
     ] = None,
     ray: RayOption = None,
+    protocol: ProtocolOption = None,
     image_root: ImageRootOption = None,
     same_padding: Annotated[
         bool,
@@ -127,9 +129,9 @@ def train(
     hashnet evaluate. Checkpoints are written on the way. With --workers N the training is shared out on Ray:
     the loss follows the same curve, and --resume may change N.
     """
+    from hashnet.cli.choosing import training_rows
     from hashnet.cli.info import describe_model
     from hashnet.cli.output import print_json, print_pairs
-    from hashnet.datasets import open_images, split
     from hashnet.progress import make_progress
     from hashnet.training import TrainConfig
 
@@ -152,8 +154,9 @@ def train(
     )
     if not workers and (ray is not None or min_workers is not None):
         raise ValueError("--ray and --min-workers need --workers N; leave them out to train in this process")
-    images = open_images(data, image_root=image_root)
-    database = split(images, seed=seed).database
+    images, database = training_rows(
+        data, protocol=protocol, image_root=image_root, seed=seed, workers=workers
+    )
     watched = make_progress(progress)
     if workers:
         from hashnet.distributed.authentication import demand_token
