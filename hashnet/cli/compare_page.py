@@ -109,8 +109,13 @@ def report(done: Comparison) -> Page:
     page.section(headline)
     _add_table(page, done, key, headline)
     references = {} if done.cosine_map is None else {NO_HASHING: done.cosine_map}
-    intervals = "Means over seeds with 95% intervals (Student's t)."
-    page.figure(bits_figure(done.values(key), figure=headline, references=references), intervals)
+    intervals = _intervals_said(done)
+    page.figure(
+        bits_figure(
+            done.values(key), figure=headline, references=references, intervals=query_intervals(done, key)
+        ),
+        intervals,
+    )
     if done.labelled:
         _add_labelled(page, done, intervals)
     else:
@@ -157,9 +162,31 @@ def _add_table(page: Page, done: Comparison, key: str, name: str) -> None:
             runs = values.get(title, {}).get(n_bits)
             cells.append(_with_interval(runs) if runs else "–")
         rows.append((title, *cells))
-    page.table(
-        rows, header=("method", *(f"{n} bits" for n in all_bits)), caption=f"{name}, mean ± half interval"
-    )
+    caption = f"{name}, mean ± half the 95% interval over seeds" if len(done.settings.seeds) > 1 else name
+    page.table(rows, header=("method", *(f"{n} bits" for n in all_bits)), caption=caption)
+
+
+def query_intervals(done: Comparison, key: str) -> dict[str, dict[int, tuple[float, float]]]:
+    """Return the bootstrap intervals of single runs by method title and bits; none where there are several.
+
+    Of several runs the spread over seeds is shown, which the bootstrap over queries does not know.
+    """
+    found: dict[str, dict[int, tuple[float, float]]] = {}
+    if len(done.settings.seeds) > 1:
+        return found
+    for one in done.results:
+        interval = ((one.evaluation or {}).get("intervals") or {}).get(key)
+        if interval:
+            found.setdefault(METHODS[one.method].title, {})[one.n_bits] = (interval["low"], interval["high"])
+    return found
+
+
+def _intervals_said(done: Comparison) -> str:
+    if len(done.settings.seeds) > 1:
+        return "Means over seeds with 95% intervals (Student's t)."
+    if done.labelled:
+        return "A single run each, with 95% intervals over queries (bootstrap)."
+    return "A single run each."
 
 
 def _with_interval(runs: Sequence[float]) -> str:
@@ -170,8 +197,12 @@ def _with_interval(runs: Sequence[float]) -> str:
 def _add_labelled(page: Page, done: Comparison, intervals: str) -> None:
     radius = done.protocol["radius"]
     page.figure(
-        bits_figure(done.values("precision_within"), figure=f"P@H≤{radius}"),
-        f"Precision within Hamming radius {radius}; {intervals[0].lower()}{intervals[1:]}",
+        bits_figure(
+            done.values("precision_within"),
+            figure=f"P@H≤{radius}",
+            intervals=query_intervals(done, "precision_within"),
+        ),
+        f"Precision within Hamming radius {radius}. {intervals}",
     )
     page.section(f"Within Hamming radius {radius}")
     page.text("A ball lookup is the fastest search there is, but long codes leave most balls empty.")

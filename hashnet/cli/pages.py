@@ -21,6 +21,7 @@ from hashnet.evaluation import (
     retrieval_grid,
     tsne_figure,
 )
+from hashnet.evaluation.figures_training import LN2
 from hashnet.results import PAD_ID, Neighbors
 
 if TYPE_CHECKING:
@@ -36,15 +37,27 @@ def add_figures(page: Page, evaluation: Evaluation) -> None:
     """Add the headline figures and the protocol they were measured by."""
     page.section("Figures")
     page.table(evaluation.rows(), header=("figure", "value"), caption="Means over all queries.")
+    page.table(
+        evaluation.interval_rows(),
+        header=("95% interval", "mean", "low", "high"),
+        caption="By bootstrap over queries; it knows nothing of other seeds of training.",
+    )
     page.table(evaluation.protocol(), header=("protocol", ""))
 
 
 def add_curves(
-    page: Page, evaluation: Evaluation, codes: Codes, labels: Any, *, classes: Sequence[str], seed: int
+    page: Page,
+    evaluation: Evaluation,
+    codes: Codes,
+    labels: Any,
+    *,
+    classes: Sequence[str],
+    seed: int,
+    method: str = "HashNet",
 ) -> None:
     """Add precision-recall, precision@N, distances of pairs, and a t-SNE map of ``codes``."""
     page.section("Curves")
-    named = {"HashNet": evaluation}
+    named = {method: evaluation}
     page.figure(
         precision_recall_figure(named),
         "Precision over recall, pooled over queries: a point for each radius from 0 on.",
@@ -62,16 +75,36 @@ def add_curves(
         )
 
 
-def add_training(page: Page, stages: Sequence[Mapping[str, Any]]) -> None:
-    """Add the loss on relaxed and on sgn codes, and the gap between the two, over the stages."""
+def method_of(metrics: Mapping[str, Any]) -> str:
+    """Return the title of the method that a model was trained by; ``metrics`` are those of the model."""
+    from hashnet.training.methods import METHODS
+
+    name = str(metrics.get("training", {}).get("identity", {}).get("method", "hashnet"))
+    return METHODS[name].title if name in METHODS else name
+
+
+def add_training(page: Page, metrics: Mapping[str, Any]) -> None:
+    """Add the loss on relaxed and on sgn codes, and the gap between the two, over the stages of a model."""
+    stages: Sequence[Mapping[str, Any]] = metrics.get("stages", [])
     if not stages:
         return
-    page.section("Continuation")
-    page.text(
-        "Training begins with relaxed codes tanh(βz) and raises β stage by stage until they are the signs "
-        "themselves: both losses meet and the gap goes to 0, so that no separate binarisation is left."
+    title = method_of(metrics)
+    continued = len({stage["beta"] for stage in stages}) > 1
+    page.section("Continuation" if continued else "Training")
+    if continued:
+        page.text(
+            "Training begins with relaxed codes tanh(βz) and raises β stage by stage until they are the "
+            "signs themselves: both losses meet and the gap goes to 0, so that no separate binarisation is left."
+        )
+    else:
+        page.text(
+            f"{title} is trained on relaxed codes without continuation: what is left of the gap at the end "
+            "is what taking signs changes."
+        )
+    silent = LN2 if title.startswith("HashNet") else None
+    page.figure(
+        loss_figure(stages, silent=silent), "Loss on relaxed and on sgn codes at the end of each stage."
     )
-    page.figure(loss_figure(stages), "Loss on relaxed and on sgn codes at the end of each stage.")
     page.figure(gap_figure(stages), "Mean distance of a relaxed bit from its sign.")
 
 

@@ -16,28 +16,30 @@ Stages = Sequence[Mapping[str, Any]]
 """The stage metrics of a training, as metrics.json has them."""
 
 
-def loss_figure(stages: Stages) -> str:
-    """Return the loss on relaxed and on sgn codes over the stages, with ln 2, where nothing is learned.
+def loss_figure(stages: Stages, *, silent: float | None = LN2) -> str:
+    """Return the loss on relaxed and on sgn codes over the stages.
 
-    ``stages`` have ``beta``, ``loss_relaxed`` and ``loss_sgn``.
+    ``stages`` have ``beta``, ``loss_relaxed`` and ``loss_sgn``. ``silent`` is the loss of codes that say
+    nothing, drawn as a line: ln 2 for HashNet's; None for methods whose loss has no such value.
     """
 
     def draw(axes: Any) -> None:
         x = np.arange(len(stages))
         for i, (key, label) in enumerate((("loss_relaxed", "relaxed codes"), ("loss_sgn", "sgn codes"))):
             axes.plot(x, [stage[key] for stage in stages], label=label, markersize=4, **look(i, marker=True))
-        axes.axhline(LN2, color=INK, linewidth=0.8, linestyle=(0, (1, 3)))
-        axes.annotate(
-            "ln 2",
-            (1, LN2),
-            xycoords=("axes fraction", "data"),
-            xytext=(3, 0),
-            textcoords="offset points",
-            va="center",
-            color=INK,
-        )
+        if silent is not None:
+            axes.axhline(silent, color=INK, linewidth=0.8, linestyle=(0, (1, 3)))
+            axes.annotate(
+                "ln 2" if silent == LN2 else f"{silent:.3g}",
+                (1, silent),
+                xycoords=("axes fraction", "data"),
+                xytext=(3, 0),
+                textcoords="offset points",
+                va="center",
+                color=INK,
+            )
         _stage_axis(axes, stages)
-        top = max([LN2, *(stage[key] for stage in stages for key in ("loss_relaxed", "loss_sgn"))])
+        top = max([silent or 0, *(stage[key] for stage in stages for key in ("loss_relaxed", "loss_sgn"))])
         axes.set(ylabel="loss", ylim=(0, 1.08 * top))
         add_legend(axes, 2)
 
@@ -72,6 +74,10 @@ def gap_figure(stages: Stages | Mapping[str, Stages]) -> str:
 def _stage_axis(axes: Any, stages: Stages) -> None:
     labels = [f"{stage['beta']:.3g}" if stage["beta"] < 1000 else f"{stage['beta']:.0e}" for stage in stages]
     labels = [re.sub(r"e\+0*", "e", label) for label in labels]
+    if len({stage["beta"] for stage in stages}) == 1:
+        # Without continuation there are only the times at which was measured.
+        axes.set_xlabel("measured in training")
+        return
     # Stage -1 is what training began with.
     if stages and stages[0].get("stage") == -1:
         labels[0] = "start"

@@ -24,7 +24,7 @@ EVALUATIONS = "evaluations"
 
 _SHOWN_CLASSES = 20
 # What tells two evaluations apart: figures of one protocol replace each other.
-_PROTOCOL = ("data", "n_queries", "n_database", "at", "radius", "seed", "similarity")
+_PROTOCOL = ("data", "n_queries", "n_database", "at", "radius", "seed", "similarity", "recipe")
 _LAST_STAGE = (
     ("loss_relaxed", "loss on relaxed codes, at the end"),
     ("loss_sgn", "loss on sgn codes, at the end"),
@@ -36,6 +36,7 @@ _LAST_STAGE = (
 _FIGURES = (
     ("map", "MAP@{at}"),
     ("map_tie_aware", "MAP@{at}, tie-aware"),
+    ("map_within", "MAP@H≤{radius}"),
     ("precision_within", "P@H≤{radius}"),
     ("recall_within", "recall, H≤{radius}"),
     ("empty_balls", "empty balls, H≤{radius}"),
@@ -188,6 +189,8 @@ def _protocol(one: Mapping[str, Any]) -> list[str]:
         f"{one.get('similarity', 'at least one shared label')}. MAP as published divides by the relevant "
         "items among the first R; the tie-aware one is its mean over all orders of equal distances."
     )
+    if recipe := one.get("recipe"):
+        said = f"Protocol {_plain(recipe.get('protocol'))}, {_plain(recipe.get('checksum'))}: {said}"
     interval = " The brackets hold 95% confidence intervals over queries." if one.get("intervals") else ""
     return [said + interval + (f" {noted}." if noted else "")]
 

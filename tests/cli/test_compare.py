@@ -267,3 +267,14 @@ def test_a_killed_comparison_ends_with_the_same_results(folders, tmp_path, run):
     assert [without_seconds(one) for one in killed["results"]] == [
         without_seconds(one) for one in whole["results"]
     ]
+
+
+def test_a_single_run_has_intervals_over_queries_and_several_have_them_over_seeds(folders, run, tmp_path):
+    command = ["compare", "--data", folders / "classes", "--methods", "lsh", "--bits", "8,16", *OPTIONS]
+    run.json(*command, "--output", tmp_path / "one", "--runs", 1)
+    run.json(*command, "--output", tmp_path / "two", "--runs", 2)
+    one, two = ((tmp_path / name / "report.html").read_text() for name in ("one", "two"))
+    assert "intervals over queries (bootstrap)" in one
+    assert "± half" not in one
+    assert "95% intervals (Student&#x27;s t)" in two
+    assert "± half" in two
