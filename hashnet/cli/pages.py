@@ -94,7 +94,8 @@ def add_training(page: Page, metrics: Mapping[str, Any]) -> None:
     if continued:
         page.text(
             "Training begins with relaxed codes tanh(βz) and raises β stage by stage until they are the "
-            "signs themselves: both losses meet and the gap goes to 0, so that no separate binarisation is left."
+            "signs themselves: both losses meet and the gap goes to 0, so that no separate binarisation is "
+            "left."
         )
     else:
         page.text(
