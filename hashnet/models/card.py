@@ -24,7 +24,7 @@ EVALUATIONS = "evaluations"
 
 _SHOWN_CLASSES = 20
 # What tells two evaluations apart: figures of one protocol replace each other.
-_PROTOCOL = ("data", "n_queries", "n_database", "at", "radius", "seed", "similarity", "recipe")
+_PROTOCOL = ("data", "n_queries", "n_database", "at", "radius", "seed", "similarity")
 _LAST_STAGE = (
     ("loss_relaxed", "loss on relaxed codes, at the end"),
     ("loss_sgn", "loss on sgn codes, at the end"),
@@ -204,8 +204,11 @@ def _interval(interval: Any) -> str:
 
 
 def _same_protocol(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
-    split = [(one.get("notes") or {}).get("split") for one in (a, b)]
-    return split[0] == split[1] and all(a.get(name) == b.get(name) for name in _PROTOCOL)
+    def protocol(one: Mapping[str, Any]) -> list[Any]:
+        split = (one.get("notes") or {}).get("split")
+        return [split, one.get("recipe") or {}, *(one.get(name) for name in _PROTOCOL)]
+
+    return protocol(a) == protocol(b)
 
 
 def _table(rows: Iterable[tuple[str, Any]]) -> list[str]:
