@@ -224,8 +224,8 @@ def _add_labelled(page: Page, done: Comparison, intervals: str) -> None:
 
 
 def _add_unlabelled(page: Page, done: Comparison) -> None:
-    for n in (10, 1000):
-        if done.values(f"recall@{n}"):
+    for n in (10, 100, 1000):
+        if done.values(f"recall@{n}") and f"recall@{n}" != done.headline[0]:
             _add_table(page, done, f"recall@{n}", f"recall@{n} of the {NEIGHBOURS} nearest")
     page.section("Curves")
     for n_bits, chosen in _first_seed(done).items():

@@ -27,6 +27,8 @@ from hashnet.results import PAD_ID, Neighbors
 if TYPE_CHECKING:
     from hashnet.datasets import ImageSet
 
+# The best and the worst classes of a table.
+CLASSES_SHOWN = 15
 TSNE_POINTS = 1000
 # Below this number of codes a map of them says nothing, and t-SNE refuses.
 TSNE_LEAST = 30
@@ -43,6 +45,21 @@ def add_figures(page: Page, evaluation: Evaluation) -> None:
         caption="By bootstrap over queries; it knows nothing of other seeds of training.",
     )
     page.table(evaluation.protocol(), header=("protocol", ""))
+
+
+def add_classes(page: Page, evaluation: Evaluation) -> None:
+    """Add the figures of each class, best first; of many classes only the ends of that list."""
+    rows = evaluation.class_rows()
+    if len(rows) < 2:
+        return
+    page.section("Classes")
+    caption = "Means over the queries of each class, best MAP first."
+    if len(rows) > 2 * CLASSES_SHOWN:
+        left_out = len(rows) - 2 * CLASSES_SHOWN
+        gap = (f"… {left_out:,} more", *("" for _ in rows[0][1:]))
+        rows = [*rows[:CLASSES_SHOWN], gap, *rows[-CLASSES_SHOWN:]]
+    header = ("class", "queries", *(name.replace("_", " ") for name in evaluation.intervals))
+    page.table(rows, header=header, caption=caption)
 
 
 def add_curves(

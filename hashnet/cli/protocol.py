@@ -138,6 +138,7 @@ def write_report(path: Path, measured: Measured, images: ImageSet) -> None:
         seed=evaluation.seed or 0,
         method=pages.method_of(measured.encoder.model.metrics),
     )
+    pages.add_classes(page, evaluation)
     pages.add_training(page, measured.encoder.model.metrics)
     index = Index.in_memory(n_bits=measured.encoder.n_bits)
     # A published list may name an image twice.

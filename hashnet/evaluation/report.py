@@ -144,10 +144,10 @@ class Page:
             self._in_figures = True
         self._figures.append(svg)
         width, _ = _size(svg)
-        begin = "<figure>"
-        if width > WIDE:
-            # Letters of a wide figure would otherwise grow with the page.
-            begin = f'<figure class="wide" style="max-width: {1.5 * width:.0f}px">'
+        kind = ' class="wide"' if width > WIDE else ""
+        # The letters of a figure that stands alone would otherwise grow with the page.
+        most = f' style="max-width: {1.5 * width:.0f}px"' if width else ""
+        begin = f"<figure{kind}{most}>"
         self._parts.append(f"{begin}{svg}<figcaption>{escape(caption)}</figcaption></figure>")
         return self
 

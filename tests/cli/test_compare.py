@@ -278,3 +278,12 @@ def test_a_single_run_has_intervals_over_queries_and_several_have_them_over_seed
     assert "± half" not in one
     assert "95% intervals (Student&#x27;s t)" in two
     assert "± half" in two
+
+
+def test_too_few_images_without_labels_are_refused(folders, run, tmp_path):
+    (tmp_path / "photos").mkdir()
+    for path in sorted((folders / "flat").iterdir())[:9]:
+        (tmp_path / "photos" / path.name).write_bytes(path.read_bytes())
+    result = run("compare", "--data", tmp_path / "photos", "--output", tmp_path / "r", *OPTIONS)
+    assert result.exit_code == 2
+    assert "at least 10 database images" in result.stderr

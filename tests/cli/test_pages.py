@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from hashnet.cli.pages import add_training, method_of, short, similar, spread
+from hashnet.cli.pages import add_classes, add_training, method_of, short, similar, spread
 from hashnet.datasets import ArrayImages
-from hashnet.evaluation import Page
+from hashnet.evaluation import Page, evaluate
 
 
 def one_hot(classes):
@@ -71,3 +71,18 @@ def test_a_model_without_recorded_training_has_no_such_section():
     page = Page("t")
     add_training(page, {})
     assert "<h2>" not in page.to_html()
+
+
+@pytest.mark.parametrize(("n", "shown"), [(1, 0), (5, 5), (30, 30), (31, 31), (80, 31)])
+def test_of_many_classes_the_best_and_the_worst_are_shown(n, shown):
+    labels = one_hot_of(np.arange(2 * n) % n, n)
+    codes = np.random.default_rng(0).integers(0, 256, (2 * n, 1), dtype=np.uint8)
+    evaluation = evaluate(codes[:n], labels[:n], codes[n:], labels[n:], resamples=5)
+    page = Page("t")
+    add_classes(page, evaluation)
+    assert page.to_html().count('<th scope="row">') == shown
+    assert (f"… {n - 30} more" in page.to_html()) is (n > 30)
+
+
+def one_hot_of(numbers, n):
+    return np.eye(n, dtype=np.uint8)[numbers]

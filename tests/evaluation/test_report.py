@@ -135,7 +135,7 @@ def test_figures_are_written_as_files_of_their_own(tmp_path):
 @pytest.mark.parametrize(("width", "wide"), [(403, False), (504, True)])
 def test_a_wide_figure_has_a_row_to_itself(width, wide):
     html = Page("t").figure(f'<svg viewBox="0 0 {width} 245"></svg>', "c").to_html()
-    assert ('<figure class="wide"' in html) is wide
+    assert ('class="wide"' in html) is wide
 
 
 def test_a_grid_as_svg_tells_right_from_wrong_without_colour():
