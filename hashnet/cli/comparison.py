@@ -186,7 +186,7 @@ def compare_methods(
     if table.labels is None:
         if table.n_database < NEIGHBOURS:
             raise ValueError(
-                f"without labels at least {NEIGHBOURS} database images are needed, the neighbours of a query, "
+                f"without labels at least {NEIGHBOURS} database images are needed, as neighbours of a query, "
                 f"got {table.n_database}; give more images"
             )
         truth = true_neighbours(table.query, table.database, NEIGHBOURS, progress=progress)

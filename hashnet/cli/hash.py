@@ -77,6 +77,8 @@ def hash_images(
         raise ValueError("--k and --html are for searching; give --query FILE as well")
     if k is not None and k < 1:
         raise ValueError(f"--k must be at least 1, got {k}")
+    if device.split(":", 1)[0] not in ("cpu", "cuda"):
+        raise ValueError(f"--device must be cpu or cuda, got {device!r}")
     if output is not None and index is not None:
         raise ValueError("give --output CODES.npy or --index OUT.hnx, not both")
     if output is not None:

@@ -140,6 +140,7 @@ def test_images_none_of_which_can_be_read_are_an_error(run, tiny_model, tmp_path
         (["--output", "a.npy", "--index", "a.hnx"], "not both"),
         (["--output", "codes.bin"], "must be an .npy file"),
         (["--query", "absent.png"], "does not exist"),
+        (["--device", "quantum"], "cpu or cuda"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_any_work(run, photos, tiny_model, options, said):
