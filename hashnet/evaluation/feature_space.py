@@ -113,10 +113,11 @@ def _similarities(
 
 
 def _unit(features: NDArray[Any]) -> NDArray[np.float32]:
-    values = features.astype(np.float32)
+    values: NDArray[np.float32] = features.astype(np.float32)
     norms = np.linalg.norm(values, axis=1, keepdims=True)
     # A vector of zeros has no direction; it is similar to nothing.
-    return values / np.where(norms > 0, norms, 1)
+    values /= np.where(norms > 0, norms, 1)
+    return values
 
 
 def _largest(similarities: NDArray[np.float32], k: int) -> Ids:
