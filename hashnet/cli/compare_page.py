@@ -263,9 +263,9 @@ def _add_maps(page: Page, done: Comparison) -> None:
             classes=[pages.short(name) for name in done.images.classes],
             n_points=pages.TSNE_POINTS,
             seed=done.settings.seed,
+            others=False,
         ),
-        f"t-SNE of {min(len(labels), pages.TSNE_POINTS):,} queries by Hamming distance at {n_bits} bits; "
-        "colour and shape are the class.",
+        f"At {n_bits} bits. {pages.tsne_caption(len(labels), labels)}",
     )
 
 

@@ -22,6 +22,7 @@ from hashnet.evaluation import (
     tsne_figure,
 )
 from hashnet.evaluation.figures_training import LN2
+from hashnet.evaluation.tsne import SHOWN_CLASSES
 from hashnet.results import PAD_ID, Neighbors
 
 if TYPE_CHECKING:
@@ -86,10 +87,23 @@ def add_curves(
     if len(codes) >= TSNE_LEAST:
         page.figure(
             tsne_figure(
-                codes, labels, classes=[short(name) for name in classes], n_points=TSNE_POINTS, seed=seed
+                codes,
+                labels,
+                classes=[short(name) for name in classes],
+                n_points=TSNE_POINTS,
+                seed=seed,
+                others=False,
             ),
-            f"t-SNE of {min(len(codes), TSNE_POINTS):,} codes by Hamming distance; colour is the class.",
+            tsne_caption(len(codes), labels),
         )
+
+
+def tsne_caption(n: int, labels: Any) -> str:
+    """Return what stands below a map of ``n`` codes with these labels."""
+    n_classes = int(np.count_nonzero(labels.any(axis=0)))
+    of = f" of the {SHOWN_CLASSES} most frequent classes" if n_classes > SHOWN_CLASSES else ""
+    points = f"up to {min(n, TSNE_POINTS):,} codes{of}"
+    return f"t-SNE of {points} by Hamming distance; colour and shape are the class."
 
 
 def method_of(metrics: Mapping[str, Any]) -> str:

@@ -14,6 +14,8 @@ from hashnet.evaluation.drawing import COLOURS, MARKERS, to_svg
 SHOWN_CLASSES = 16
 """As many as colour and marker together tell apart at a glance."""
 
+LEAST = 5
+
 
 def tsne_figure(
     codes: Codes | Mapping[str, Codes],
@@ -22,26 +24,32 @@ def tsne_figure(
     classes: Sequence[str] = (),
     n_points: int = 1000,
     seed: int = 0,
+    others: bool = True,
 ) -> str:
     """Return a t-SNE map of up to ``n_points`` codes by Hamming distance, coloured by first label.
 
     A mapping from names to codes of the same items gives one map for each, side by side, of the same points
     in the same colours. ``labels`` are multi-hot. More than 16 classes are told apart only for the 16 most
-    frequent; the rest is grey. About 3 seconds for a map of 1000 codes.
+    frequent; the rest is grey or, without ``others``, left out of the map, which is better for many small
+    classes. About 3 seconds for a map of 1000 codes.
     """
     named = codes if isinstance(codes, Mapping) else {"": codes}
     if not named:
         raise ValueError("a map needs codes of at least one method, got none")
     for one in named.values():
-        if len(one) < 5:
-            raise ValueError(f"t-SNE needs at least 5 codes, got {len(one)}")
+        if len(one) < LEAST:
+            raise ValueError(f"t-SNE needs at least {LEAST} codes, got {len(one)}")
         if len(labels) != len(one):
             raise ValueError(f"labels has {len(labels)} rows for {len(one)} codes; give each code one row")
-    rows = np.random.default_rng(seed).permutation(len(labels))[:n_points]
+    order = np.random.default_rng(seed).permutation(len(labels))
+    first = _first_label(labels)
+    if not others:
+        kept = np.isin(first, _frequent(first, labels.shape[1]))
+        order = order[kept[order]] if np.count_nonzero(kept) >= LEAST else order
+    rows = order[:n_points]
     places = [_embed(one[rows], seed=seed) for one in named.values()]
-    first = np.where(labels[rows].any(axis=1), labels[rows].argmax(axis=1), -1)
-    counts = np.bincount(first[first >= 0], minlength=labels.shape[1])
-    shown = np.sort(np.argsort(-counts, kind="stable")[: min(SHOWN_CLASSES, np.count_nonzero(counts))])
+    first = first[rows]
+    shown = _frequent(first, labels.shape[1])
 
     def draw(*panels: Any) -> None:
         for axes, name, points in zip(panels, named, places, strict=True):
@@ -60,6 +68,17 @@ def tsne_figure(
     width = 5.6 + 4.2 * (len(named) - 1)
     title = "t-SNE map of the codes" if len(named) == 1 else f"t-SNE maps of the codes of {', '.join(named)}"
     return to_svg(draw, title, height=4.2, width=width, panels=len(named), grid=False)
+
+
+def _first_label(labels: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the first label of each item, -1 for none."""
+    return np.where(labels.any(axis=1), labels.argmax(axis=1), -1)
+
+
+def _frequent(first: NDArray[np.int64], n_classes: int) -> NDArray[np.int64]:
+    """Return the classes that are told apart, ascending."""
+    counts = np.bincount(first[first >= 0], minlength=n_classes)
+    return np.sort(np.argsort(-counts, kind="stable")[: min(SHOWN_CLASSES, np.count_nonzero(counts))])
 
 
 def _embed(codes: Codes, *, seed: int) -> NDArray[np.float32]:

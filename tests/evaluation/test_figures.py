@@ -185,3 +185,11 @@ def test_the_same_codes_give_the_same_map_under_any_name():
 
 def test_no_name_is_there_twice_when_figures_share_a_page():
     assert re.findall(r' id="(?:figure|axes|patch|line2d|text)_\d+"', FIGURES["loss"]()) == []
+
+
+def test_classes_that_are_not_told_apart_are_grey_or_left_out():
+    labels = np.eye(30, dtype=bool)[np.arange(60) % 30]
+    codes = np.packbits(np.repeat(labels, 2, axis=1)[:, :56], axis=1)
+    assert ">others<" in tsne_figure(codes, labels)
+    assert ">others<" not in tsne_figure(codes, labels, others=False)
+    assert tsne_figure(codes, labels, others=False).count("<use") == 2 * 16 + 16  # points, and the legend
