@@ -28,12 +28,13 @@ PUBLIC = {
         """,
     "hashnet.evaluation": """
         BitStatistics ClassFigures Comparison CrosscheckReport Evaluation GridItem GridRow Interval Mismatch
-        Page PrecisionRecall Ranking average_precision_within_each bit_statistics bootstrap_means
-        class_table count_codes count_distinct crosscheck distance_figure empty_balls evaluate
-        evaluate_protocol expected_precision_at_each gap_figure latency_figure loss_figure map_within
-        mean_average_precision pack_labels precision_at precision_at_figure precision_recall
-        precision_recall_figure precision_within precision_within_each query_figures rank recall_at
-        recall_within recall_within_each retrieval_grid tsne_figure
+        Page PrecisionRecall Ranking average_precision_within_each bit_statistics bits_figure
+        bootstrap_means class_table cosine_map count_codes count_distinct crosscheck distance_figure
+        empty_balls evaluate evaluate_protocol expected_precision_at_each gap_figure latency_figure
+        loss_figure map_within mean_average_precision mean_interval neighbour_recall pack_labels
+        precision_at precision_at_figure precision_recall precision_recall_figure precision_within
+        precision_within_each query_figures rank recall_at recall_at_figure recall_within recall_within_each
+        retrieval_grid retrieval_grid_svg true_neighbours tsne_figure
         """,
     "hashnet.index": """
         Index IndexStats LayoutOptions Plan SegmentLayout SegmentPlan open_codes open_index
@@ -45,7 +46,8 @@ PUBLIC = {
         """,
     "hashnet.models": """
         BACKBONES IMAGENET_MEAN IMAGENET_STD BackboneInfo HashHead HashNetwork Model NetworkConfig
-        Preprocessing backbone_info build_backbone build_network fingerprint load_model relaxed save_model
+        Preprocessing backbone_info build_backbone build_network describe_export export_onnx export_torch
+        fingerprint load_model model_card record_evaluation relaxed save_model write_card
         """,
     "hashnet.progress": "NO_PROGRESS BarProgress JsonProgress NoProgress Progress ProgressMode make_progress",
     "hashnet.training": "FeatureInputs StageMetrics TrainConfig TrainResult extract_features read_config "

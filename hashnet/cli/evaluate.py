@@ -34,6 +34,10 @@ def evaluate(
     report: Annotated[
         Path | None, typer.Option("--report", metavar="PAGE", help="Self-contained HTML page to write.")
     ] = None,
+    card: Annotated[
+        bool,
+        typer.Option("--card", help="Keep the figures in the model's metrics.json and README.md as well."),
+    ] = False,
     image_root: ImageRootOption = None,
     seed: Annotated[
         int | None,
@@ -48,7 +52,7 @@ def evaluate(
 ) -> None:
     """Measure retrieval: MAP (published, tie-aware, within a radius), precision, recall, with intervals."""
     from hashnet.cli.choosing import open_data
-    from hashnet.cli.output import print_json, print_pairs, print_table
+    from hashnet.cli.output import plain, print_json, print_pairs, print_table
     from hashnet.cli.protocol import evaluate_model, write_report
     from hashnet.datasets import open_images
     from hashnet.encoding import Encoder
@@ -68,6 +72,10 @@ def evaluate(
     evaluation = measured.evaluation
     if report is not None:
         write_report(report, measured, images)
+    if card:
+        from hashnet.models import record_evaluation
+
+        record_evaluation(model, plain(evaluation.to_json()))
     if json:
         print_json({**evaluation.to_json(), "report": report})
     else:

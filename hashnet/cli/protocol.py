@@ -136,8 +136,10 @@ def write_report(path: Path, measured: Measured, images: ImageSet) -> None:
         images.labels[query.ids] if images.labels is not None else None,
         classes=images.classes,
         seed=evaluation.seed or 0,
+        method=pages.method_of(measured.encoder.model.metrics),
     )
-    pages.add_training(page, measured.encoder.model.metrics.get("stages", []))
+    pages.add_classes(page, evaluation)
+    pages.add_training(page, measured.encoder.model.metrics)
     index = Index.in_memory(n_bits=measured.encoder.n_bits)
     # A published list may name an image twice.
     ids, first = np.unique(database.ids, return_index=True)

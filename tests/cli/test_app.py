@@ -9,17 +9,8 @@ from pathlib import Path
 import pytest
 
 COMMANDS = [
-    "demo",
-    "train",
-    "encode",
-    "build",
-    "add",
-    "search",
-    "info",
-    "check",
-    "evaluate",
-    "crosscheck",
-    "protocol",
+    *("demo", "train", "hash", "encode", "build", "add", "search", "info", "check", "evaluate"),
+    *("compare", "export", "crosscheck", "protocol"),
 ]
 
 
