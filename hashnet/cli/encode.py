@@ -116,7 +116,7 @@ def encode(
     columns = {"image_column": image_column, "key_column": key_column}
     images = None
     if part != "all" or not workers:
-        images = open_source(data, image_root=image_root, **columns)
+        images = open_source(data, image_root=image_root, **columns, in_memory=part != "all")
     if part != "all":
         if not isinstance(images, ImageSet):
             raise ValueError(f"{data} is a stream and has no split; leave --part out")

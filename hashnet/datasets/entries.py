@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple, NoReturn, Protocol, runtime_checkable
 
 from PIL import Image
@@ -57,6 +58,17 @@ class ImageStream(Protocol):
 
 
 ImageSource = ImageSet | ImageStream
+
+
+@runtime_checkable
+class ListedStream(Protocol):
+    """A stream that can tell what changed between two runs of a job."""
+
+    def save_listing(self, path: Path) -> None:
+        """Write to ``path`` what the stream is made of."""
+
+    def changes_since(self, path: Path, version: str) -> str | None:
+        """Return in words what changed since the listing at ``path`` of ``version``; None without that."""
 
 
 def set_entries(images: ImageSet, rows: Iterable[int]) -> Iterator[Entry]:

@@ -10,16 +10,17 @@ import numpy as np
 from hashnet.datasets.decode import SUFFIXES
 from hashnet.datasets.files import FileImages
 from hashnet.datasets.labels import one_hot
+from hashnet.datasets.walking import image_paths
 
 
 def open_folder(folder: Path) -> FileImages:
-    """Return the images below ``folder`` in the order of their relative paths.
+    """Return the images below ``folder`` in the order of their relative paths as bytes, listed in memory.
 
     If every image lies in a sub-folder, the first-level sub-folders are the classes. If any image lies in
     ``folder`` itself, nothing is labelled. Hidden files and folders and files that are no images by their
-    suffix are left out. Raises ValueError if no image is left.
+    suffix are left out, as ``image_paths`` tells. Raises ValueError if no image is left.
     """
-    paths = sorted(_walk(folder))
+    paths = sorted(image_paths(folder), key=os.fsencode)
     if not paths:
         raise ValueError(
             f"{folder} holds no images; wanted are files ending in {', '.join(sorted(SUFFIXES))}, "
@@ -37,18 +38,3 @@ def open_folder(folder: Path) -> FileImages:
     return FileImages(
         folder, paths, name=name, source=str(folder), labels=one_hot(label, len(classes)), classes=classes
     )
-
-
-def _walk(folder: Path) -> list[str]:
-    found = []
-    # Links to folders are not followed: they may form a cycle.
-    for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        below = os.path.relpath(place, folder)
-        prefix = "" if below == "." else below.replace(os.sep, "/") + "/"
-        found += [
-            prefix + name
-            for name in files
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122
-        ]
-    return found
