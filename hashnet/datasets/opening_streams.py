@@ -159,7 +159,7 @@ def _files_of(storage: Storage, path: str) -> tuple[list[StoredFile], str]:
 
 
 def _is_folder(storage: Storage, path: str) -> bool:
-    """Return whether ``path`` is a folder; of object storage, whether it is not named like a stream's file."""
+    """Return whether ``path`` is a folder; of object storage: whether it has no name of a stream."""
     if storage.is_local:
         return os.path.isdir(path)  # noqa: PTH112 - a FIFO is none
     return _kind(path) is None
