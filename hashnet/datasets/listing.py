@@ -16,11 +16,11 @@ from hashnet.datasets.images import files_digest
 from hashnet.datasets.walking import FoundFile
 
 # What is sorted in memory at a time: records, and the objects that stand for them.
-RUN_BYTES = 16 * 2**20
+RUN_BYTES = 8 * 2**20
 _OBJECT_BYTES = 200
 # Sorted runs that are merged at a time, each read in blocks.
-FAN_IN = 32
-_BLOCK_BYTES = 2**18
+FAN_IN = 64
+_BLOCK_BYTES = 2**16
 # The place of every 256th record is kept in memory.
 INDEX_STEP = 256
 # Size, time and bytes of the path, which follows.
@@ -65,8 +65,8 @@ class Listing:
 def sorted_listing(files: Iterable[FoundFile], *, run_bytes: int = RUN_BYTES) -> Listing:
     """Return ``files`` sorted by path. Temporary files (in ``TMPDIR``) take twice what the listing does.
 
-    Sorted runs of ``run_bytes`` are merged, ``FAN_IN`` at a time, until one is left: some ten MiB of memory
-    for any number of files.
+    Sorted runs of ``run_bytes`` are merged, ``FAN_IN`` at a time, until one is left: less than
+    24 MiB of memory for any number of files.
     """
     target = TemporaryFile()  # noqa: SIM115 - it lives as long as the listing
     runs = [_write(target, sorted(batch)) for batch in _batches(files, run_bytes)]

@@ -114,7 +114,11 @@ def reader_of(stored: StoredFile) -> BlockReader:
 
 
 def locate(location: str) -> tuple[Storage, str]:
-    """Return storage and path of a path or an address; raise ValueError for a scheme that cannot be read."""
+    """Return storage and path of a path or an address; raise ValueError for a scheme that cannot be read.
+
+    The query of an address is what pyarrow reads there (``region``, ``scheme``, ``endpoint_override``, ...);
+    ``gs://anonymous@bucket`` is a public bucket of Google Cloud Storage.
+    """
     if "://" not in location:
         return Storage(""), location
     split = urlsplit(location)
@@ -131,15 +135,16 @@ def locate(location: str) -> tuple[Storage, str]:
         if split.netloc not in ("", "localhost") or not path:
             raise ValueError(f"{location} names no file of this machine; write file:///folder/name")
         return Storage(""), path
-    if "@" in split.netloc:
+    user, at, bucket = split.netloc.rpartition("@")
+    if at and (scheme == "s3" or user != "anonymous"):
         # The source is written into the code store, and a password with it.
         raise ValueError(
             f"an address of {scheme}:// must not carry credentials; give them as the environment does"
         )
-    if not split.netloc:
+    if not bucket:
         raise ValueError(f"{location} names no bucket; write {scheme}://bucket/name")
     query = f"?{split.query}" if split.query else ""
-    return Storage(f"{scheme}://{split.netloc}/{query}"), split.netloc + path.rstrip("/")
+    return Storage(f"{scheme}://{split.netloc}/{query}"), bucket + path.rstrip("/")
 
 
 def stored_file(storage: Storage, path: str, name: str) -> StoredFile:
