@@ -61,7 +61,7 @@ ImageSource = ImageSet | ImageStream
 
 
 @runtime_checkable
-class ListedStream(Protocol):
+class ListedStream(ImageStream, Protocol):
     """A stream that can tell what changed between two runs of a job."""
 
     def save_listing(self, path: Path) -> None:
