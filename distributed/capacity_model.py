@@ -7,7 +7,8 @@ n / 2^(substring bits) candidates. Its time is
 
 where a probe is a wait for memory (less where the index fits the caches), a candidate a few bytes streamed,
 and a match is located in the first table. The k nearest cost what the radius costs within which k codes lie,
-times a factor for growing the radius until that is proven.
+times a factor for growing the radius until that is proven. The factor is one for uniform codes, another for
+clusters: how far the k-th lies differs from query to query there, and the time grows faster than the radius.
 """
 
 from __future__ import annotations
@@ -73,8 +74,15 @@ class SearchConstants:
     probe_ns: float
     candidate_ns: float
     match_ns: float
-    growing: float
+    growing_uniform: float
+    growing_clustered: float
     scan_ns: float
+
+    def growing(self, question: Question) -> float:
+        """Return what growing the radius multiplies the time by; 1 where the radius is given."""
+        if question.k is None:
+            return 1.0
+        return self.growing_clustered if question.workload == "clustered" else self.growing_uniform
 
 
 @dataclass(frozen=True)
@@ -94,7 +102,7 @@ def query_ns(question: Question, n_codes: float, constants: SearchConstants) -> 
         + work.probes * probe_ns(n_codes, constants)
         + work.candidates * constants.candidate_ns
         + work.matches * constants.match_ns
-    ) * (constants.growing if question.k is not None else 1.0)
+    ) * constants.growing(question)
     # The planner takes the cheaper of the two.
     return min(probed, constants.call_ns + n_codes * constants.scan_ns * question.n_bits / 64)
 
