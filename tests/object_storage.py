@@ -55,7 +55,11 @@ class S3Server:
                 self.failed.append(asked)
                 start_response("503 Slow Down", [("Content-Type", "application/xml")])
                 return [b"<Error><Code>SlowDown</Code><Message>Slow down</Message></Error>"]
-        return self._app(environ, start_response)
+        answer = self._app(environ, start_response)
+        if "list-type=2" not in environ["QUERY_STRING"]:
+            return answer
+        # As some servers do it, and Amazon's does not: with milliseconds, which single objects never have.
+        return [re.sub(rb"(?<=<LastModified>)([^<.]*)\.\d+Z", rb"\1.789Z", b"".join(answer))]
 
     @property
     def endpoint(self):

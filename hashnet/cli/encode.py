@@ -27,9 +27,9 @@ def encode(
         typer.Option(
             "--data",
             metavar="DATA",
-            help="digits (embedded), a .csv or .txt list, an image pack .npz; or a stream of any size, here or at "
-            "s3:// or gs://: an image folder, Parquet with image bytes, tar shards, a folder of either, a text "
-            "file of addresses.",
+            help="digits (embedded), a .csv or .txt list, an image pack .npz; or a stream of any size, here "
+            "or at s3:// or gs://: an image folder, Parquet with image bytes, tar shards, a folder of "
+            "either, a text file of addresses.",
         ),
     ],
     output: Annotated[

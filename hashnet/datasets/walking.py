@@ -14,7 +14,7 @@ from hashnet.datasets.decode import SUFFIXES, is_of_the_machine
 from hashnet.errors import HashnetError, SourceChangedError
 
 if TYPE_CHECKING:
-    from hashnet.datasets.storage import Storage
+    from hashnet.datasets.storage import Storage, Stored
 
 # Folders that are still to be looked into wait in a file once their names take more than this.
 _WAITING_BYTES = 2**20
@@ -96,7 +96,7 @@ def image_files(storage: Storage, folder: str) -> Iterator[FoundFile]:
         waiting.put("")
         while (prefix := waiting.get()) is not None:
             place = f"{folder}/{prefix}"
-            for found in contents_of(storage, place.rstrip("/")):
+            for found in _listed(contents_of(storage, place.rstrip("/")), place, is_whole=not prefix):
                 inside = found.path[len(place) :].split("/")
                 # pyarrow shows such an object as a folder that holds itself.
                 if "" in inside:
@@ -111,6 +111,15 @@ def image_files(storage: Storage, folder: str) -> Iterator[FoundFile]:
                     waiting.put(f"{below}/")
                 elif _is_image(below):
                     yield FoundFile(os.fsencode(below), found.size, found.mtime_ns)
+
+
+def _listed(found: Iterator[Stored], place: str, *, is_whole: bool) -> Iterator[Stored]:
+    try:
+        yield from found
+    except FileNotFoundError:
+        if is_whole:
+            raise
+        raise _vanished(place) from None
 
 
 def _entries(folder: str | Path, prefix: str) -> Iterator[os.DirEntry[str]]:
@@ -137,12 +146,16 @@ def _not_listed(folder: str | Path, prefix: str, error: OSError) -> HashnetError
     place = os.path.join(folder, prefix).rstrip("/")  # noqa: PTH118
     shown = os.fsencode(place).decode("utf-8", "backslashreplace")
     if prefix and isinstance(error, (FileNotFoundError, NotADirectoryError)):
-        return SourceChangedError(
-            f"the folder {shown} vanished while its images were listed; leave the images alone and run again"
-        )
+        return _vanished(shown)
     return HashnetError(
         f"the folder {shown} cannot be listed ({error.strerror}), and its images would be missing; make it "
         "readable, or hide it by a name that begins with a dot"
+    )
+
+
+def _vanished(place: str) -> SourceChangedError:
+    return SourceChangedError(
+        f"the folder {place} vanished while its images were listed; leave the images alone and run again"
     )
 
 

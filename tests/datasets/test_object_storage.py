@@ -1,6 +1,7 @@
 """Streams from servers that speak the protocols of S3 and of Google Cloud Storage."""
 
 import time
+import urllib.request
 
 import pytest
 from object_storage import GoogleServer, S3Server, credentials, fill
@@ -10,7 +11,7 @@ from hashnet.datasets import open_images, open_source, storage
 from hashnet.datasets.folder_stream import FolderStream
 from hashnet.errors import SourceChangedError
 
-N = 40
+N = 24
 KINDS = ("folder", "tar", "parquet", "list")
 
 
@@ -136,17 +137,24 @@ def test_an_object_that_changed_since_it_was_listed_ends_the_job(s3, change):
         rows_of(stream, [])
 
 
+def test_a_listing_with_milliseconds_names_the_same_objects(s3, filled):
+    with urllib.request.urlopen(f"{s3.endpoint}/photos?list-type=2&prefix=folder") as answer:
+        assert b".789Z" in answer.read()
+    assert len(rows_of(open_source(filled["folder"]), [])) == N
+
+
 def test_names_with_empty_pieces_are_refused(s3):
     s3.put("twice/a//b.png", png(1))
     with pytest.raises(ValueError, match=r"photos/twice/a/ holds objects whose names have an empty piece"):
         open_source(s3.address("twice"))
 
 
-def test_what_is_not_there_is_told(s3):
+def test_what_is_not_there_is_told(s3, pauses):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         open_source(s3.address("nowhere"))
     with pytest.raises(OSError, match="bucket does not exist"):
         open_source(s3.address("x").replace("photos", "photographs"))
+    assert pauses == [0.5, 1.0, 2.0]
     s3.put("texts/a.md", b"x")
     with pytest.raises(ValueError, match=r"photos/texts holds no images, no \.parquet"):
         open_source(s3.address("texts"))
