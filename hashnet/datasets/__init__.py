@@ -1,4 +1,4 @@
-"""Image sets (digits, folders, lists, packs, arrays), how they are split, and streams too large to list."""
+"""Image sets (digits, folders, lists, packs, arrays), how they are split, and streams of any size."""
 
 from hashnet.datasets.arrays import ArrayImages, check_pixels
 from hashnet.datasets.decode import decode_image, load_image
