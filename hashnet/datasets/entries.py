@@ -30,7 +30,7 @@ class Entry(NamedTuple):
 
 
 class Part(Protocol):
-    """Consecutive rows of a stream, told by place or name: small, and readable wherever the files are seen."""
+    """Consecutive rows of a stream, told by place or name, and readable wherever its files are seen."""
 
     def entries(self) -> Iterator[Entry]:
         """Yield the rows in order; raise SourceChangedError or DamagedError if they are not as indexed."""
