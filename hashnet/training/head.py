@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -16,8 +16,9 @@ from hashnet.errors import HashnetError
 from hashnet.losses import LossSettings, Objective, TrainingSet, build_objective
 from hashnet.models import HashHead
 from hashnet.progress import NO_PROGRESS, Progress
-from hashnet.training.config import FROZEN_DEFAULTS, frozen_defaults
+from hashnet.training.config import frozen_defaults
 from hashnet.training.diagnostics import Saturation, saturation
+from hashnet.training.optimizer import given
 from hashnet.training.sampler import BatchSampler
 from hashnet.training.schedule import betas, lr_factor, stage_of
 
@@ -33,13 +34,13 @@ class HeadSettings:
     units left out in training. The last five are settings of the loss (``LossSettings``).
     """
 
-    hidden: int = FROZEN_DEFAULTS["hidden"]
+    hidden: int | None = None
     dropout: float | None = None
-    iterations: int = FROZEN_DEFAULTS["iterations"]
-    batch_size: int = FROZEN_DEFAULTS["batch_size"]
+    iterations: int | None = None
+    batch_size: int | None = None
     lr: float | None = None
     lr_decay: Literal["cosine", "none"] = "cosine"
-    weight_decay: float = FROZEN_DEFAULTS["weight_decay"]
+    weight_decay: float | None = None
     stages: int = 10
     beta_max: float = 64.0
     beta_final: float = 1e4
@@ -52,18 +53,27 @@ class HeadSettings:
     def __post_init__(self) -> None:
         for name, least in (("hidden", 0), ("iterations", 1), ("batch_size", 2), ("weight_decay", 0)):
             value = getattr(self, name)
-            if not least <= value < float("inf"):
+            if value is not None and not least <= value < float("inf"):
                 raise ValueError(f"{name} must be >= {least} and finite, got {value!r}")
         if self.lr is not None and not 0 < self.lr < float("inf"):
             raise ValueError(f"lr must be positive and finite, got {self.lr!r}")
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be at least 0 and below 1, got {self.dropout!r}")
-        if self.dropout and not self.hidden:
+        if self.dropout and self.hidden == 0:
             raise ValueError(f"dropout {self.dropout} needs a hidden layer, got hidden=0; give a width")
         if self.lr_decay not in ("cosine", "none"):
             raise ValueError(f"lr_decay must be cosine or none, got {self.lr_decay!r}")
         betas(self.stages, beta_max=self.beta_max, beta_final=self.beta_final)
         self.loss_settings()
+
+    def resolved(self, method: str) -> HeadSettings:
+        """Return the settings with the defaults of ``method`` where None, those of the loss excepted."""
+        defaults = frozen_defaults(method)
+        names = ("hidden", "dropout", "iterations", "batch_size", "lr", "weight_decay")
+        filled = {name: defaults[name] for name in names if getattr(self, name) is None}
+        if "dropout" in filled and self.hidden == 0:
+            filled["dropout"] = 0.0
+        return replace(self, **filled)
 
     def loss_settings(self) -> LossSettings:
         """Return the settings of the loss."""
@@ -118,21 +128,18 @@ def train_head(
     Adam, with the objective of ``method`` (``hashnet.losses.OBJECTIVES``). The same arguments give the same
     codes on one machine with one number of threads; torch's global generator is left as it was.
     """
-    settings = settings or HeadSettings()
+    settings = (settings or HeadSettings()).resolved(method)
     values = torch.from_numpy(check_features(features))
     objective = build_objective(method, TrainingSet(labels, n_bits, seed), settings.loss_settings())
     if len(labels) != len(values):
         raise ValueError(f"labels must have a row for each of {len(values)} features, got {len(labels)}")
-    defaults = frozen_defaults(method)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        head = HashHead(values.shape[1], n_bits, hidden=settings.hidden)
-        if settings.hidden:
-            head.dropout.p = defaults["dropout"] if settings.dropout is None else settings.dropout
+        head = HashHead(values.shape[1], n_bits, hidden=given(settings.hidden))
+        head.dropout.p = given(settings.dropout)
         head.standardize(values)
         objective.shape_head(head)
-        lr = defaults["lr"] if settings.lr is None else settings.lr
-        run = _Run(head, objective, settings, lr=lr, seed=seed, progress=progress)
+        run = _Run(head, objective, settings, seed=seed, progress=progress)
         beta = run.optimize(values, torch.from_numpy(labels).float())
     head.eval()
     objective.eval()
@@ -164,29 +171,29 @@ class _Run:
         objective: Objective,
         settings: HeadSettings,
         *,
-        lr: float,
         seed: int,
         progress: Progress,
     ) -> None:
         self._head, self._objective, self._settings = head, objective, settings
-        self._lr, self._seed, self._progress = lr, seed, progress
+        self._seed, self._progress = seed, progress
+        self._iterations = given(settings.iterations)
 
     def optimize(self, values: Tensor, labels: Tensor) -> float:
         """Train head and objective; return the last beta."""
         head, objective, settings = self._head, self._objective, self._settings
-        iterations, stages = settings.iterations, settings.stages
+        iterations, stages, lr = self._iterations, settings.stages, given(settings.lr)
         schedule = betas(stages, beta_max=settings.beta_max, beta_final=settings.beta_final)
         schedule = schedule if objective.continues else (1.0,) * stages
-        sampler = BatchSampler(len(values), batch_size=settings.batch_size, seed=self._seed)
+        sampler = BatchSampler(len(values), batch_size=given(settings.batch_size), seed=self._seed)
         parameters = [*head.parameters(), *objective.parameters()]
-        optimizer = torch.optim.AdamW(parameters, lr=self._lr, weight_decay=settings.weight_decay)
+        optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=given(settings.weight_decay))
         head.train()
         objective.train()
         self._progress.start("train", iterations)
         for iteration in range(iterations):
             beta = schedule[stage_of(iteration, iterations=iterations, stages=stages)]
             for group in optimizer.param_groups:
-                group["lr"] = self._lr * lr_factor(iteration, iterations=iterations, decay=settings.lr_decay)
+                group["lr"] = lr * lr_factor(iteration, iterations=iterations, decay=settings.lr_decay)
             places = torch.from_numpy(sampler.batch(iteration))
             loss = objective(head(values[places]), labels[places], places, beta)
             optimizer.zero_grad(set_to_none=True)
@@ -197,7 +204,7 @@ class _Run:
         return schedule[-1]
 
     def _tell(self, loss: Tensor, done: int, beta: float) -> None:
-        if done % _LOOK_EVERY and done < self._settings.iterations:
+        if done % _LOOK_EVERY and done < self._iterations:
             self._progress.advance()
             return
         value = float(loss.detach())

@@ -9,6 +9,7 @@ import torch
 from hashnet.evaluation import mean_average_precision, rank
 from hashnet.losses import OBJECTIVES
 from hashnet.models import HashHead
+from hashnet.training import TrainConfig
 from hashnet.training.head import HeadSettings, train_head
 
 N, N_FEATURES, N_CLASSES, K = 240, 24, 6, 16
@@ -196,3 +197,14 @@ def test_wrong_features_are_refused(features, error, rule):
 def test_features_of_another_length_are_refused_when_encoding(trained):
     with pytest.raises(ValueError, match="24 columns, as those of training had, got 3"):
         trained("hashnet").encode(np.zeros((2, 3), np.float32))
+
+
+@METHODS
+def test_nothing_is_left_open_once_resolved_and_what_is_given_is_kept(method):
+    resolved = HeadSettings(lr=0.123, hidden=7).resolved(method)
+    assert (resolved.lr, resolved.hidden) == (0.123, 7)
+    assert None not in (resolved.dropout, resolved.iterations, resolved.batch_size, resolved.weight_decay)
+    config = TrainConfig(backbone="resnet18", freeze_backbone=True, method=method, lr=0.123, hidden=7)
+    config = config.resolved(image_side=8, n_images=100)
+    for name in ("dropout", "iterations", "batch_size", "weight_decay"):
+        assert getattr(resolved, name) == getattr(config, name)
