@@ -86,6 +86,17 @@ def _faiss_system(faiss: Any, name: str, build_s: float, ask: Callable[[Question
     return System(f"FAISS {name}", build_s, ask, threads=faiss.omp_set_num_threads)
 
 
+def _flipping(index: Any, flips: int, radius: int) -> Ask:
+    """Return how to ask for a ball; the flips are a state of the index, which other questions change."""
+    ask = _radius(index, radius)
+
+    def ask_with_flips(queries: Codes) -> Any:
+        index.nflip = flips
+        return ask(queries)
+
+    return ask_with_flips
+
+
 def _radius(index: Any, radius: int) -> Ask:
     # FAISS's radius is exclusive.
     return lambda queries: index.range_search(queries, radius + 1)
@@ -116,8 +127,7 @@ def _multi_hash(faiss: Any, codes: Codes, n_hash: int, bits: int) -> System:
         flips = min(question.value // n_hash, bits)
         if question.kind != "radius" or n_hash * _keys_within(bits, flips) > _MOST_PROBES:
             return None
-        index.nflip = flips
-        return _radius(index, question.value)
+        return _flipping(index, flips, question.value)
 
     return _faiss_system(faiss, f"MultiHash({n_hash}x{bits})", build_s, ask)
 
@@ -130,8 +140,7 @@ def _hash(faiss: Any, codes: Codes, bits: int) -> System:
         flips = min(question.value, bits)
         if question.kind != "radius" or _keys_within(bits, flips) > _MOST_PROBES:
             return None
-        index.nflip = flips
-        return _radius(index, question.value)
+        return _flipping(index, flips, question.value)
 
     return _faiss_system(faiss, f"Hash({bits})", build_s, ask)
 

@@ -50,17 +50,32 @@ def measurements_of(result: dict[str, Any]) -> list[Measurement]:
 def fit_search(measurements: Sequence[Measurement], *, scan_ns: float) -> SearchConstants:
     """Return the constants whose relative errors have the least squares; none is negative.
 
-    Radii give all constants but the last; the factor of growing a radius is the geometric mean of what the
-    k nearest took over what their radius would.
+    Radii give all constants but the factors of growing a radius: each is the geometric mean of what the k
+    nearest of its workload took over what their radius would.
     """
     radii = [one for one in measurements if one.question.radius is not None]
     rows = np.array([_row(one) for one in radii])
     costs = _least_squares(rows / np.array([[one.engine_ns] for one in radii]))
-    nearest = [one for one in measurements if one.question.k is not None]
-    logs = [math.log(one.engine_ns / float(_row(one) @ costs)) for one in nearest]
-    growing = math.exp(sum(logs) / len(logs)) if logs else 1.0
     call, cached, probe, candidate, match = costs.tolist()
-    return SearchConstants(call, cached, max(probe, cached), candidate, match, growing, scan_ns)
+    return SearchConstants(
+        call,
+        cached,
+        max(probe, cached),
+        candidate,
+        match,
+        growing_uniform=_growing(measurements, costs, "uniform"),
+        growing_clustered=_growing(measurements, costs, "clustered"),
+        scan_ns=scan_ns,
+    )
+
+
+def _growing(measurements: Sequence[Measurement], costs: NDArray[np.float64], workload: Workload) -> float:
+    logs = [
+        math.log(one.engine_ns / float(_row(one) @ costs))
+        for one in measurements
+        if one.question.k is not None and one.question.workload == workload
+    ]
+    return math.exp(sum(logs) / len(logs)) if logs else 1.0
 
 
 def _row(one: Measurement) -> NDArray[np.float64]:

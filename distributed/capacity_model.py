@@ -7,7 +7,8 @@ n / 2^(substring bits) candidates. Its time is
 
 where a probe is a wait for memory (less where the index fits the caches), a candidate a few bytes streamed,
 and a match is located in the first table. The k nearest cost what the radius costs within which k codes lie,
-times a factor for growing the radius until that is proven.
+times a factor for growing the radius until that is proven. The factor is one for uniform codes, another for
+clusters: how far the k-th lies differs from query to query there, and the time grows faster than the radius.
 """
 
 from __future__ import annotations
@@ -73,8 +74,15 @@ class SearchConstants:
     probe_ns: float
     candidate_ns: float
     match_ns: float
-    growing: float
+    growing_uniform: float
+    growing_clustered: float
     scan_ns: float
+
+    def growing(self, question: Question) -> float:
+        """Return what growing the radius multiplies the time by; 1 where the radius is given."""
+        if question.k is None:
+            return 1.0
+        return self.growing_clustered if question.workload == "clustered" else self.growing_uniform
 
 
 @dataclass(frozen=True)
@@ -94,7 +102,7 @@ def query_ns(question: Question, n_codes: float, constants: SearchConstants) -> 
         + work.probes * probe_ns(n_codes, constants)
         + work.candidates * constants.candidate_ns
         + work.matches * constants.match_ns
-    ) * (constants.growing if question.k is not None else 1.0)
+    ) * constants.growing(question)
     # The planner takes the cheaper of the two.
     return min(probed, constants.call_ns + n_codes * constants.scan_ns * question.n_bits / 64)
 
@@ -133,8 +141,12 @@ def matches_within(question: Question, n_codes: float, radius: int) -> float:
 
 
 def reach_of(question: Question, n_codes: float) -> float:
-    """Return the radius within which ``k`` codes are expected, between two whole ones by logarithm."""
-    k = min(float(question.k or 1), n_codes)
+    """Return the median distance of the ``k``-th code, between two whole ones by logarithm.
+
+    How many codes lie within a radius is taken as a Poisson number: half of the queries find k where
+    k - 1/3 are expected, the median of a gamma distribution.
+    """
+    k = min(float(question.k or 1), n_codes) - 1 / 3
     radius = 0
     while matches_within(question, n_codes, radius) < k and radius < question.n_bits:
         radius += 1

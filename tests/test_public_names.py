@@ -14,9 +14,10 @@ PUBLIC = {
     "hashnet.baselines": "BRE FeatureHash ITQ ITQCCA KSH LSH SDH SH",
     "hashnet.cli": "app main",
     "hashnet.datasets": """
-        QUERY_SPLIT TRAIN_SPLIT ArrayImages Batch Entry FileImages ImagePack ImageSet ImageStream Reject Split
-        check_multi_hot check_pixels decode_image load_digits load_image one_hot open_folder open_images
-        open_list open_source read_batch split
+        PROTOCOLS QUERY_SPLIT TRAIN_SPLIT ArrayImages Batch Entry FileImages ImagePack ImageSet ImageStream
+        LabelLists MosaicImages Protocol ProtocolData Reject Split check_multi_hot check_pixels decode_image
+        load_digits load_image one_hot open_folder open_images open_label_lists open_list open_protocol
+        open_source read_batch split
         """,
     "hashnet.distributed": """
         Answer ReplicaHealth ServiceSettings ShardHealth ShardedIndex Watch build_with_ray create_app
@@ -26,11 +27,14 @@ PUBLIC = {
         CodeShard CodeStore EncodedRows Encoder RejectedRow add_to_index build_index encode_to_store
         """,
     "hashnet.evaluation": """
-        BitStatistics Comparison CrosscheckReport Evaluation GridItem GridRow Mismatch Page PrecisionRecall
-        Ranking bit_statistics count_distinct crosscheck distance_figure empty_balls evaluate gap_figure
-        latency_figure loss_figure mean_average_precision pack_labels precision_at precision_at_figure
-        precision_recall precision_recall_figure precision_within rank recall_at recall_within retrieval_grid
-        tsne_figure
+        BitStatistics ClassFigures Comparison CrosscheckReport Evaluation GridItem GridRow Interval Mismatch
+        Page PrecisionRecall Ranking average_precision_within_each bit_statistics bits_figure
+        bootstrap_means class_table cosine_map count_codes count_distinct crosscheck distance_figure
+        empty_balls evaluate evaluate_protocol expected_precision_at_each gap_figure latency_figure
+        loss_figure map_within mean_average_precision mean_interval neighbour_recall pack_labels
+        precision_at precision_at_figure precision_recall precision_recall_figure precision_within
+        precision_within_each query_figures rank recall_at recall_at_figure recall_within recall_within_each
+        retrieval_grid retrieval_grid_svg true_neighbours tsne_figure
         """,
     "hashnet.index": """
         Index IndexStats LayoutOptions Plan SegmentLayout SegmentPlan open_codes open_index
@@ -42,7 +46,8 @@ PUBLIC = {
         """,
     "hashnet.models": """
         BACKBONES IMAGENET_MEAN IMAGENET_STD BackboneInfo HashHead HashNetwork Model NetworkConfig
-        Preprocessing backbone_info build_backbone build_network fingerprint load_model relaxed save_model
+        Preprocessing backbone_info build_backbone build_network describe_export export_onnx export_torch
+        fingerprint load_model model_card record_evaluation relaxed save_model write_card
         """,
     "hashnet.progress": "NO_PROGRESS BarProgress JsonProgress NoProgress Progress ProgressMode make_progress",
     "hashnet.training": "FeatureInputs StageMetrics TrainConfig TrainResult extract_features read_config "

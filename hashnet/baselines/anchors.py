@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics.pairwise import rbf_kernel
 
-_BLOCK_ROWS = 4096
+_BLOCK_ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,22 @@ class Anchors:
 
     def features(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the kernel features of ``values`` (n, n_features), float64 ``(n, n_anchors)``."""
+        return self.fill(values, np.empty((len(values), len(self.points))))
+
+    def fill(self, values: NDArray[np.float64], out: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Write the kernel features of ``values`` to ``out`` (n, n_anchors), and return it."""
         gamma = 1 / (2 * self.width**2)
-        kernel = np.empty((len(values), len(self.points)))
         for first in range(0, len(values), _BLOCK_ROWS):
             rows = slice(first, first + _BLOCK_ROWS)
-            kernel[rows] = rbf_kernel(values[rows], self.points, gamma=gamma)
-        return kernel
+            out[rows] = rbf_kernel(values[rows], self.points, gamma=gamma)
+        return out
+
+    def mean(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the mean of the features over all ``values``, ``(n_anchors,)``, block by block."""
+        total = np.zeros(len(self.points))
+        for first in range(0, len(values), _BLOCK_ROWS):
+            total += self.features(values[first : first + _BLOCK_ROWS]).sum(axis=0)
+        return total / len(values)
 
 
 def draw_anchors(

@@ -63,11 +63,7 @@ class BRE(FeatureHash):
         self.sweeps = sweeps
         self.tolerance = tolerance
 
-    def fit(self, X: Any, y: Any = None) -> BRE:  # noqa: N803
-        """Learn from ``X`` (n, n_features), supervised if labels ``y`` are given; returns itself.
-
-        ``y`` is (n,) or multi-hot (n, n_classes). Raises ValueError for labels or features that do not vary.
-        """
+    def _learn(self, X: Any, y: Any) -> None:  # noqa: N803
         n_train = check_count("n_train", self.n_train, least=2)
         n_anchors = check_count("n_anchors", self.n_anchors)
         n_pairs = None if self.n_pairs is None else check_count("n_pairs", self.n_pairs, least=2)
@@ -101,7 +97,6 @@ class BRE(FeatureHash):
         for bit, own in enumerate(anchors):
             self.weights_[own, bit] = rng.standard_normal(size)
         self.losses_ = reconstruct(kernel, anchors, self.weights_, pairs, sweeps=sweeps, tolerance=tolerance)
-        return self
 
     def _kernel(self, unit: NDArray[np.float64]) -> NDArray[np.float64]:
         return unit @ self.anchors_.points.T if self.kernel == "linear" else self.anchors_.features(unit)

@@ -22,7 +22,8 @@ class ITQ(FeatureHash):
     After ``fit``, ``mean_`` (n_features,), ``components_`` (n_features, n_bits) and ``rotation_``
     (n_bits, n_bits) make the code sgn((x - mean) components rotation), and ``losses_`` are the quantisation
     losses mean (B - V R)^2 before the first and after each iteration: they never rise. ``seed`` decides the
-    rotation it starts from; 50 ``iterations`` are the published setting.
+    rotation it starts from; 50 ``iterations`` are the published setting. Needs at least ``n_bits`` features
+    and rows: PCA has no more directions to give.
     """
 
     def __init__(self, n_bits: int = 32, *, seed: int = 0, iterations: int = 50) -> None:
@@ -30,11 +31,7 @@ class ITQ(FeatureHash):
         self.seed = seed
         self.iterations = iterations
 
-    def fit(self, X: Any, y: Any = None) -> ITQ:  # noqa: N803
-        """Learn from ``X`` (n, n_features); ``y`` is not used. Returns itself.
-
-        Raises ValueError if there are fewer features or rows than bits: PCA has no more directions to give.
-        """
+    def _learn(self, X: Any, y: Any) -> None:  # noqa: N803
         iterations = check_count("iterations", self.iterations, least=0)
         values, rng = self._begin(X)
         if self.n_bits > min(values.shape):
@@ -45,7 +42,6 @@ class ITQ(FeatureHash):
         self.mean_, self.components_ = main_directions(values, self.n_bits)
         projected = (values - self.mean_) @ self.components_
         self.rotation_, self.losses_ = learn_rotation(projected, self.n_bits, iterations=iterations, rng=rng)
-        return self
 
     def _relaxed(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         return (values - self.mean_) @ self.components_ @ self.rotation_

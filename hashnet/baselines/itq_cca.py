@@ -52,11 +52,7 @@ class ITQCCA(SupervisedFeatureHash):
         self.correlation_power = correlation_power
         self.iterations = iterations
 
-    def fit(self, X: Any, y: Any = None) -> ITQCCA:  # noqa: N803
-        """Learn from ``X`` (n, n_features) and labels ``y`` (n,) or multi-hot (n, n_classes); returns itself.
-
-        Raises ValueError without labels, for labels that do not vary, and if no feature varies with them.
-        """
+    def _learn(self, X: Any, y: Any) -> None:  # noqa: N803
         ridge = check_number("ridge", self.ridge, zero=False)
         label_ridge = check_number("label_ridge", self.label_ridge, zero=False)
         power = check_number("correlation_power", self.correlation_power)
@@ -76,7 +72,6 @@ class ITQCCA(SupervisedFeatureHash):
         self.rotation_, self.losses_ = learn_rotation(
             centred @ self.components_, self.n_bits, iterations=iterations, rng=rng
         )
-        return self
 
     def _relaxed(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         return (values - self.mean_) @ self.components_ @ self.rotation_

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import eigh
 
 from hashnet.baselines.anchors import draw_anchors
 from hashnet.baselines.checks import check_count, check_number, label_rows
@@ -30,7 +31,7 @@ class KSH(SupervisedFeatureHash):
     Published settings: 300 anchors, sigma^2 the mean squared distance to the anchors (``width`` 1, in units
     of its root), 500 steps at most, stopped when h' R h / l changes by ``tolerance`` .01 at most, and the
     2,000 labelled rows of the released code. Where there are fewer rows than ``n_anchors`` or ``n_labeled``,
-    all are taken. Memory: 8 n n_anchors bytes, and 8 u^2 for the u different label rows among the labelled.
+    all are taken. Memory: 8 n_labeled n_anchors bytes, and 8 u^2 for the u different label rows among these.
 
     After ``fit``: ``anchors_``, ``kernel_mean_`` (n_anchors,), ``projection_`` (n_anchors, n_bits), and
     ``losses_``, |sum h h' / n_bits - S|^2 / l^2 before the first and after each bit.
@@ -55,11 +56,7 @@ class KSH(SupervisedFeatureHash):
         self.iterations = iterations
         self.tolerance = tolerance
 
-    def fit(self, X: Any, y: Any = None) -> KSH:  # noqa: N803
-        """Learn from ``X`` (n, n_features) and labels ``y`` (n,) or multi-hot (n, n_classes); returns itself.
-
-        Raises ValueError without labels, for labels that do not vary, and for features that do not.
-        """
+    def _learn(self, X: Any, y: Any) -> None:  # noqa: N803
         n_anchors = check_count("n_anchors", self.n_anchors)
         n_labeled = check_count("n_labeled", self.n_labeled, least=2)
         width = check_number("width", self.width, zero=False)
@@ -68,10 +65,9 @@ class KSH(SupervisedFeatureHash):
         values, rng = self._begin(X)
         labels = label_rows(y, len(values), name="KSH")
         self.anchors_ = draw_anchors(values, n_anchors, relative_width=width, rng=rng)
-        kernel = self.anchors_.features(values)
-        self.kernel_mean_ = kernel.mean(axis=0)
+        self.kernel_mean_ = self.anchors_.mean(values)
         chosen = np.sort(rng.choice(len(values), size=min(n_labeled, len(values)), replace=False))
-        kernel = kernel[chosen] - self.kernel_mean_
+        kernel = self.anchors_.features(values[chosen]) - self.kernel_mean_
         residue = Residue(labels[chosen], self.n_bits)
 
         whitening = whiten(kernel)
@@ -80,7 +76,7 @@ class KSH(SupervisedFeatureHash):
         projection, losses = np.empty((kernel.shape[1], self.n_bits)), [residue.loss()]
         for bit in range(self.n_bits):
             # max a' K' R K a at a' K' K a = l: an eigenvector, because the columns of white are orthonormal.
-            top = np.linalg.eigh(gram)[1][:, -1] * np.sqrt(len(kernel))
+            top = eigh(gram, subset_by_index=(len(gram) - 1,) * 2)[1][:, 0] * np.sqrt(len(kernel))
             start = whitening @ _positive(top)
             end = descend(kernel, residue, start, iterations=iterations, tolerance=tolerance)
             first, last = sign(kernel @ start), sign(kernel @ end)
@@ -91,7 +87,6 @@ class KSH(SupervisedFeatureHash):
             gram -= np.outer(image, image)
             losses.append(residue.loss())
         self.projection_, self.losses_ = projection, tuple(losses)
-        return self
 
     def _relaxed(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         return (self.anchors_.features(values) - self.kernel_mean_) @ self.projection_
@@ -106,18 +101,15 @@ def whiten(kernel: NDArray[np.float64]) -> NDArray[np.float64]:
     return vectors[:, kept] / np.sqrt(values[kept])
 
 
-def cost_of(kernel: NDArray[np.float64], residue: Residue, a: NDArray[np.float64]) -> float:
-    """Return -phi(K a)' R phi(K a), phi(x) = 2 / (1 + exp(-x)) - 1 = tanh(x / 2)."""
-    return -residue.quadratic(np.tanh(kernel @ a / 2))
+def smoothed(residue: Residue, image: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    """Return the cost -b' R b of b = phi(image), and its gradient with respect to ``image`` (l,).
 
-
-def gradient_of(
-    kernel: NDArray[np.float64], residue: Residue, a: NDArray[np.float64]
-) -> tuple[float, NDArray[np.float64]]:
-    """Return the cost and its gradient -K' ((R b) * (1 - b * b)), b = phi(K a)."""
-    b = np.tanh(kernel @ a / 2)
-    image = residue.times(b)
-    return -float(b @ image), -(image * (1 - b**2)) @ kernel
+    phi(x) = 2 / (1 + exp(-x)) - 1 = tanh(x / 2); the gradient is -(R b) * (1 - b * b), and K' times it is
+    that with respect to a, where image = K a.
+    """
+    b = np.tanh(image / 2)
+    product = residue.times(b)
+    return -float(b @ product), -product * (1 - b**2)
 
 
 def descend(
@@ -128,27 +120,35 @@ def descend(
     iterations: int,
     tolerance: float,
 ) -> NDArray[np.float64]:
-    """Return the projection a that accelerated descent on the smoothed cost reaches from ``start``.
+    """Return the projection a that accelerated descent on the smoothed cost of K a reaches from ``start``.
 
     The step is halved until the quadratic bound at the probe point holds; it ends when it never does, after
-    ``iterations`` steps, or when the cost a row changes by at most ``tolerance``.
+    ``iterations`` steps, or when the cost a row changes by at most ``tolerance``. Points go along with their
+    images under K, which are as linear as they are, so that a step takes two products with K however often
+    it is halved.
     """
-    before, now, step = start, start, 1.0
-    last_momentum, momentum = 1.0, 1.0
-    cost = cost_of(kernel, residue, start)
+    now = before = start
+    now_image = before_image = kernel @ start
+    cost = smoothed(residue, now_image)[0]
+    step, last_momentum, momentum = 1.0, 1.0, 1.0
     for _ in range(iterations):
-        probe = now + (last_momentum - 1) / momentum * (now - before)
-        value, gradient = gradient_of(kernel, residue, probe)
+        ahead = (last_momentum - 1) / momentum
+        probe = now + ahead * (now - before)
+        probe_image = now_image + ahead * (now_image - before_image)
+        value, outer = smoothed(residue, probe_image)
+        gradient = outer @ kernel
+        gradient_image = kernel @ gradient
         slope = float(gradient @ gradient)
         for _ in range(51):
-            candidate = probe - step * gradient
-            reached = cost_of(kernel, residue, candidate)
+            image = probe_image - step * gradient_image
+            reached = smoothed(residue, image)[0]
             if reached <= value - step * slope / 2:
                 break
             step /= 2
         else:
             break
-        before, now = now, candidate
+        before, now = now, probe - step * gradient
+        before_image, now_image = now_image, image
         last_momentum, momentum = momentum, (1 + np.sqrt(1 + 4 * momentum**2)) / 2
         change, cost = abs(reached - cost), reached
         if change / len(kernel) <= tolerance:

@@ -29,8 +29,8 @@ class Residue:
         """Return R b, ``(l,)``."""
         by_group = np.bincount(self._groups, b, len(self._signs))
         taken = self._taken[: self._n_taken]
-        product: NDArray[np.float64] = (self._n_bits * (self._signs @ by_group))[self._groups]
-        return product - taken.T @ (taken @ b)
+        product = (self._n_bits * (self._signs @ by_group))[self._groups] - taken.T @ (taken @ b)
+        return np.asarray(product, dtype=np.float64)
 
     def quadratic(self, b: NDArray[np.float64]) -> float:
         """Return b' R b."""

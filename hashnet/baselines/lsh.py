@@ -21,12 +21,10 @@ class LSH(FeatureHash):
         self.n_bits = n_bits
         self.seed = seed
 
-    def fit(self, X: Any, y: Any = None) -> LSH:  # noqa: N803
-        """Take the mean of ``X`` (n, n_features) and draw the planes; ``y`` is not used. Returns itself."""
+    def _learn(self, X: Any, y: Any) -> None:  # noqa: N803
         values, rng = self._begin(X, least=1)
         self.mean_ = values.mean(axis=0)
         self.projection_ = rng.standard_normal((values.shape[1], self.n_bits))
-        return self
 
     def _relaxed(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         return (values - self.mean_) @ self.projection_

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,20 @@ class FeatureHash(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     n_bits: int
     seed: int
 
+    def fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803
+        """Learn from features ``X`` (n, n_features), and from labels ``y`` where the method takes them.
+
+        ``y`` is (n,), class numbers or names, or multi-hot (n, n_classes). Raises TypeError or ValueError for
+        settings, features or labels that the method cannot learn from; what was learned before then stays.
+        """
+        before = self.__dict__.copy()
+        try:
+            self._learn(X, y)
+        except BaseException:
+            self.__dict__ = before
+            raise
+        return self
+
     def encode(self, X: Any) -> Codes:  # noqa: N803
         """Return the codes of ``X``, uint8 ``(n, n_bits / 8)``: bit = relaxed code > 0.
 
@@ -48,6 +62,10 @@ class FeatureHash(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     @property
     def _n_features_out(self) -> int:
         return self.n_bits
+
+    def _learn(self, X: Any, y: Any) -> None:  # noqa: N803
+        """Check everything and set what is learned."""
+        raise NotImplementedError
 
     def _relaxed(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the relaxed codes of a block of finite features."""

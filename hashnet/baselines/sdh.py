@@ -31,7 +31,7 @@ class SDH(SupervisedFeatureHash):
     it begins at the present codes, as the paper has it, which is what keeps the objective from rising. The
     released code's kernel width, .4, is for features of unit length: here ``width`` is in units of the root
     mean squared distance to the anchors. Where there are fewer rows than ``n_anchors``, all are anchors.
-    Memory: about 16 n n_anchors bytes.
+    Memory: 8 (n + n_anchors) n_anchors bytes.
 
     After ``fit``: ``anchors_``, ``projection_`` (n_anchors + 1, n_bits), ``classifier_`` (n_bits, n_classes),
     ``codes_`` +1 and -1 (n, n_bits) of the training rows, and ``losses_``, the objective at the start and
@@ -61,11 +61,7 @@ class SDH(SupervisedFeatureHash):
         self.iterations = iterations
         self.passes = passes
 
-    def fit(self, X: Any, y: Any = None) -> SDH:  # noqa: N803
-        """Learn from ``X`` (n, n_features) and labels ``y`` (n,) or multi-hot (n, n_classes); returns itself.
-
-        Raises ValueError without labels, for labels that do not vary, and for features that do not.
-        """
+    def _learn(self, X: Any, y: Any) -> None:  # noqa: N803
         n_anchors = check_count("n_anchors", self.n_anchors)
         width = check_number("width", self.width, zero=False)
         decay = check_number("weight_decay", self.weight_decay, zero=False)
@@ -105,11 +101,11 @@ class SDH(SupervisedFeatureHash):
             losses.append(loss())
         self.projection_, self.classifier_, self.codes_ = p, w, codes.astype(np.int8)
         self.losses_ = tuple(losses)
-        return self
 
     def _features(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        features = self.anchors_.features(values)
-        return np.concatenate([features, np.ones((len(values), 1))], axis=1)
+        features = np.ones((len(values), len(self.anchors_.points) + 1))
+        self.anchors_.fill(values, features[:, :-1])
+        return features
 
     def _relaxed(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         return self._features(values) @ self.projection_

@@ -34,11 +34,7 @@ class SH(FeatureHash):
         self.n_bits = n_bits
         self.seed = seed
 
-    def fit(self, X: Any, y: Any = None) -> SH:  # noqa: N803
-        """Learn from ``X`` (n, n_features); ``y`` is not used. Returns itself.
-
-        Raises ValueError if all rows are equal, because then no axis has a width.
-        """
+    def _learn(self, X: Any, y: Any) -> None:  # noqa: N803
         values, _ = self._begin(X)
         mean, components = main_directions(values, min(self.n_bits, *values.shape))
         projected = (values - mean) @ components
@@ -50,7 +46,6 @@ class SH(FeatureHash):
         self.lower_, self.width_ = lower[real], width[real]
         self.axes_, self.modes_ = smoothest_modes(self.width_, self.n_bits)
         self.frequencies_ = np.pi * self.modes_ / self.width_[self.axes_]
-        return self
 
     def _relaxed(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         inside = (values - self.mean_) @ self.components_ - self.lower_
@@ -60,7 +55,7 @@ class SH(FeatureHash):
 def smoothest_modes(width: NDArray[np.float64], n_modes: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return axis and mode number k >= 1 of the ``n_modes`` smallest k / width, ties by k, then by axis."""
     # Modes above n_modes cannot be chosen: the same axis has n_modes smoother ones.
-    modes, axes = np.meshgrid(np.arange(1, n_modes + 1), np.arange(len(width)), indexing="ij")
-    modes, axes = modes.ravel(), axes.ravel()
+    modes = np.repeat(np.arange(1, n_modes + 1), len(width))
+    axes = np.tile(np.arange(len(width)), n_modes)
     chosen = np.lexsort((axes, modes, modes / width[axes]))[:n_modes]
     return axes[chosen].astype(np.int64), modes[chosen].astype(np.int64)

@@ -13,14 +13,18 @@ from hashnet.cli import guard
 from hashnet.cli.add import add
 from hashnet.cli.build import build
 from hashnet.cli.check import check
+from hashnet.cli.compare import compare
 from hashnet.cli.crosscheck import crosscheck
 from hashnet.cli.demo import demo
 from hashnet.cli.encode import encode
 from hashnet.cli.evaluate import evaluate
+from hashnet.cli.export import export
 from hashnet.cli.guard import guarded
+from hashnet.cli.hash import hash_images
 from hashnet.cli.info import info
 from hashnet.cli.options import examples
 from hashnet.cli.plan import plan
+from hashnet.cli.protocols import protocol
 from hashnet.cli.search import search
 from hashnet.cli.serve import serve
 from hashnet.cli.train import train
@@ -76,6 +80,14 @@ app.command(
         "hashnet train --data photos/ --config train.toml --set ema=0.999 --output model",
     )
 )(guarded(train, resume="run the same command with --resume to go on from the last checkpoint"))
+app.command(
+    "hash",
+    epilog=examples(
+        "hashnet hash cat.jpg --model model",
+        "hashnet hash photos/ --model model --index photos.hnx",
+        "hashnet hash photos/ --model model --query cat.jpg --html page.html",
+    ),
+)(guarded(hash_images, resume="run the same command again to go on; --index keeps what is done"))
 app.command(epilog=examples("hashnet encode --model model --data photos/ --output codes --workers 2"))(
     guarded(encode, resume="run the same command again to go on; what is written is kept")
 )
@@ -107,12 +119,27 @@ app.command(
 )(guarded(serve, resume="the service has ended"))
 app.command(epilog=examples("hashnet info photos.hnx", "hashnet info model --json"))(guarded(info))
 app.command(epilog=examples("hashnet check photos.hnx"))(guarded(check))
+app.command(
+    epilog=examples("hashnet protocol", "hashnet protocol coco --data lists/coco --image-root ~/coco2014")
+)(guarded(protocol))
 app.command(epilog=examples("hashnet evaluate --model model --data photos/ --at 1000 --report page.html"))(
     guarded(evaluate)
 )
+app.command(
+    epilog=examples(
+        "hashnet compare --data photos/ --methods lsh,itq,hashnet --bits 16,32,64 --output report",
+        "hashnet compare --data digits --backbone small_cnn --weights none --output report",
+    )
+)(guarded(compare, resume="run the same command again to go on; what is done is kept"))
 app.command(epilog=examples("hashnet crosscheck photos.hnx --sample 1000 --radius 4 --k 10"))(
     guarded(crosscheck)
 )
+app.command(
+    epilog=examples(
+        "hashnet export model --onnx model.onnx --check photos/",
+        "hashnet export model --torch model.pt2",
+    )
+)(guarded(export))
 app.command(
     epilog=examples(
         "hashnet plan --codes 1e11 --bits 64 --qps 5000 --radius 4 --replicas 2",

@@ -106,7 +106,7 @@ def write_page(path: Path, demo: Demonstration, *, seed: int) -> None:
         latency_figure({f"{s}, {q}": timing.milliseconds for (s, q), timing in demo.timings.items()}),
         "Share of queries answered within a time, each query asked alone.",
     )
-    pages.add_training(page, measured.encoder.model.metrics.get("stages", []))
+    pages.add_training(page, measured.encoder.model.metrics)
     shown = pages.spread(measured.query.ids, images.labels, SHOWN_QUERIES)
     rows = np.searchsorted(measured.query.ids, shown)
     pages.add_neighbours(

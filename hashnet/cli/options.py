@@ -24,6 +24,14 @@ DataOption = Annotated[
         "paths and labels, or an image pack .npz.",
     ),
 ]
+ProtocolOption = Annotated[
+    str | None,
+    typer.Option(
+        "--protocol",
+        metavar="NAME",
+        help="Split, R and seed of a named protocol; hashnet protocol lists them. Default: the data's split.",
+    ),
+]
 ImageRootOption = Annotated[
     Path | None,
     typer.Option("--image-root", metavar="DIR", help="Folder that the paths of a list are relative to."),

@@ -21,11 +21,15 @@ from hashnet.evaluation import (
     retrieval_grid,
     tsne_figure,
 )
+from hashnet.evaluation.figures_training import LN2
+from hashnet.evaluation.tsne import SHOWN_CLASSES
 from hashnet.results import PAD_ID, Neighbors
 
 if TYPE_CHECKING:
     from hashnet.datasets import ImageSet
 
+# The best and the worst classes of a table.
+CLASSES_SHOWN = 15
 TSNE_POINTS = 1000
 # Below this number of codes a map of them says nothing, and t-SNE refuses.
 TSNE_LEAST = 30
@@ -36,15 +40,42 @@ def add_figures(page: Page, evaluation: Evaluation) -> None:
     """Add the headline figures and the protocol they were measured by."""
     page.section("Figures")
     page.table(evaluation.rows(), header=("figure", "value"), caption="Means over all queries.")
+    page.table(
+        evaluation.interval_rows(),
+        header=("95% interval", "mean", "low", "high"),
+        caption="By bootstrap over queries; it knows nothing of other seeds of training.",
+    )
     page.table(evaluation.protocol(), header=("protocol", ""))
 
 
+def add_classes(page: Page, evaluation: Evaluation) -> None:
+    """Add the figures of each class, best first; of many classes only the ends of that list."""
+    rows = evaluation.class_rows()
+    if len(rows) < 2:
+        return
+    page.section("Classes")
+    caption = "Means over the queries of each class, best MAP first."
+    if len(rows) > 2 * CLASSES_SHOWN:
+        left_out = len(rows) - 2 * CLASSES_SHOWN
+        gap = (f"… {left_out:,} more", *("" for _ in rows[0][1:]))
+        rows = [*rows[:CLASSES_SHOWN], gap, *rows[-CLASSES_SHOWN:]]
+    header = ("class", "queries", *(name.replace("_", " ") for name in evaluation.intervals))
+    page.table(rows, header=header, caption=caption)
+
+
 def add_curves(
-    page: Page, evaluation: Evaluation, codes: Codes, labels: Any, *, classes: Sequence[str], seed: int
+    page: Page,
+    evaluation: Evaluation,
+    codes: Codes,
+    labels: Any,
+    *,
+    classes: Sequence[str],
+    seed: int,
+    method: str = "HashNet",
 ) -> None:
     """Add precision-recall, precision@N, distances of pairs, and a t-SNE map of ``codes``."""
     page.section("Curves")
-    named = {"HashNet": evaluation}
+    named = {method: evaluation}
     page.figure(
         precision_recall_figure(named),
         "Precision over recall, pooled over queries: a point for each radius from 0 on.",
@@ -56,28 +87,67 @@ def add_curves(
     if len(codes) >= TSNE_LEAST:
         page.figure(
             tsne_figure(
-                codes, labels, classes=[short(name) for name in classes], n_points=TSNE_POINTS, seed=seed
+                codes,
+                labels,
+                classes=[short(name) for name in classes],
+                n_points=TSNE_POINTS,
+                seed=seed,
+                others=False,
             ),
-            f"t-SNE of {min(len(codes), TSNE_POINTS):,} codes by Hamming distance; colour is the class.",
+            tsne_caption(len(codes), labels),
         )
 
 
-def add_training(page: Page, stages: Sequence[Mapping[str, Any]]) -> None:
-    """Add the loss on relaxed and on sgn codes, and the gap between the two, over the stages."""
+def tsne_caption(n: int, labels: Any) -> str:
+    """Return what stands below a map of ``n`` codes with these labels."""
+    n_classes = int(np.count_nonzero(labels.any(axis=0)))
+    of = f" of the {SHOWN_CLASSES} most frequent classes" if n_classes > SHOWN_CLASSES else ""
+    points = f"up to {min(n, TSNE_POINTS):,} codes{of}"
+    return f"t-SNE of {points} by Hamming distance; colour and shape are the class."
+
+
+def method_of(metrics: Mapping[str, Any]) -> str:
+    """Return the title of the method that a model was trained by; ``metrics`` are those of the model."""
+    from hashnet.training.methods import METHODS
+
+    name = str(metrics.get("training", {}).get("identity", {}).get("method", "hashnet"))
+    return METHODS[name].title if name in METHODS else name
+
+
+def add_training(page: Page, metrics: Mapping[str, Any]) -> None:
+    """Add the loss on relaxed and on sgn codes, and the gap between the two, over the stages of a model."""
+    stages: Sequence[Mapping[str, Any]] = metrics.get("stages", [])
     if not stages:
         return
-    page.section("Continuation")
-    page.text(
-        "Training begins with relaxed codes tanh(βz) and raises β stage by stage until they are the signs "
-        "themselves: both losses meet and the gap goes to 0, so that no separate binarisation is left."
+    title = method_of(metrics)
+    continued = len({stage["beta"] for stage in stages}) > 1
+    page.section("Continuation" if continued else "Training")
+    if continued:
+        page.text(
+            "Training begins with relaxed codes tanh(βz) and raises β stage by stage until they are the "
+            "signs themselves: both losses meet and the gap goes to 0, so that no separate binarisation is "
+            "left."
+        )
+    else:
+        page.text(
+            f"{title} is trained on relaxed codes without continuation: what is left of the gap at the end "
+            "is what taking signs changes."
+        )
+    silent = LN2 if title.startswith("HashNet") else None
+    page.figure(
+        loss_figure(stages, silent=silent), "Loss on relaxed and on sgn codes at the end of each stage."
     )
-    page.figure(loss_figure(stages), "Loss on relaxed and on sgn codes at the end of each stage.")
     page.figure(gap_figure(stages), "Mean distance of a relaxed bit from its sign.")
 
 
 def add_neighbours(page: Page, images: ImageSet, queries: Ids, nearest: Neighbors) -> None:
-    """Add a grid of the images ``queries`` with their ``nearest`` images; a tick is a shared label."""
+    """Add a section with a grid of the images ``queries`` and their ``nearest`` images."""
     page.section("Queries and their nearest neighbours")
+    add_neighbour_grid(page, images, queries, nearest)
+
+
+def add_neighbour_grid(page: Page, images: ImageSet, queries: Ids, nearest: Neighbors) -> None:
+    """Add a grid of the images ``queries`` with their ``nearest`` images; a tick is a shared label."""
     rows = []
     for query, distances, ids in zip(queries.tolist(), nearest.distances, nearest.ids, strict=True):
         found = [(int(d), int(i)) for d, i in zip(distances, ids, strict=True) if i != PAD_ID]

@@ -13,7 +13,7 @@ from hashnet.index import Index
 from hashnet.progress import NO_PROGRESS, Progress
 
 if TYPE_CHECKING:
-    from hashnet.datasets import ImageSet
+    from hashnet.datasets import ImageSet, ProtocolData
     from hashnet.encoding import EncodedRows, Encoder
 
 
@@ -36,25 +36,33 @@ def evaluate_model(
     encoder: Encoder,
     images: ImageSet,
     *,
-    at: int = 1000,
+    protocol: ProtocolData | None = None,
+    at: int | None = None,
     radius: int = 2,
     seed: int | None = None,
     progress: Progress = NO_PROGRESS,
 ) -> Measured:
     """Return the figures of a model on the queries and the database of ``images``.
 
-    The split is the source's own, else one by ``seed``; the default is the seed that the model was trained
-    with, so that no query was seen in training. Raises ValueError for images without labels.
+    Split, R and seed are those of ``protocol``, opened on these images. Without one the split is the source's
+    own, else one by ``seed``, by default the seed that the model was trained with, so that no query was seen
+    in training, and ``at`` is 1000. Raises ValueError for images without labels.
     """
-    from hashnet.datasets import split
+    from hashnet.datasets import Split, split
 
     if images.labels is None:
         raise ValueError(
             f"{images.source} has no labels, and without them nothing is similar to anything; "
             "evaluate on a folder with a sub-folder a class, or on a list with labels"
         )
-    seed = encoder.model.seed if seed is None else seed
-    parts = split(images, seed=seed)
+    if protocol is None:
+        seed = encoder.model.seed if seed is None else seed
+        parts = split(images, seed=seed)
+    else:
+        seed = protocol.protocol.seed if seed is None else seed
+        at = protocol.at if at is None else at
+        # In the order of rows: the order of a list says nothing, and the database is shuffled anyway.
+        parts = Split(np.sort(protocol.database), np.sort(protocol.query))
     if not len(parts.query) or not len(parts.database):
         raise ValueError(
             f"{images.source} splits into {len(parts.database)} database images and {len(parts.query)} "
@@ -65,7 +73,9 @@ def evaluate_model(
         progress.start(name, len(rows))
         encoded.append(encoder.encode_image_set(images, rows, progress=progress))
         progress.finish()
-    return measure_codes(encoder, images, *encoded, at=at, radius=radius, seed=seed, progress=progress)
+    return measure_codes(
+        encoder, images, *encoded, protocol=protocol, at=at, radius=radius, seed=seed, progress=progress
+    )
 
 
 def measure_codes(
@@ -74,7 +84,8 @@ def measure_codes(
     database: EncodedRows,
     query: EncodedRows,
     *,
-    at: int = 1000,
+    protocol: ProtocolData | None = None,
+    at: int | None = None,
     radius: int = 2,
     seed: int,
     progress: Progress = NO_PROGRESS,
@@ -88,12 +99,18 @@ def measure_codes(
         images.labels[query.ids],
         database.codes,
         images.labels[database.ids],
-        at=at,
+        at=1000 if at is None else at,
         radius=radius,
         seed=seed,
         data=images.source,
+        recipe=None if protocol is None else protocol.describe(),
+        classes=images.classes,
         notes={
-            "split": "the source's own" if images.splits is not None else f"one of five a query, seed {seed}",
+            "split": protocol.protocol.split
+            if protocol is not None
+            else "the source's own"
+            if images.splits is not None
+            else f"one of five a query, seed {seed}",
             "backbone": encoder.model.config.backbone,
             "model": encoder.fingerprint,
             "unreadable": f"{unreadable:,}",
@@ -119,10 +136,14 @@ def write_report(path: Path, measured: Measured, images: ImageSet) -> None:
         images.labels[query.ids] if images.labels is not None else None,
         classes=images.classes,
         seed=evaluation.seed or 0,
+        method=pages.method_of(measured.encoder.model.metrics),
     )
-    pages.add_training(page, measured.encoder.model.metrics.get("stages", []))
+    pages.add_classes(page, evaluation)
+    pages.add_training(page, measured.encoder.model.metrics)
     index = Index.in_memory(n_bits=measured.encoder.n_bits)
-    index.add(database.codes, ids=database.ids)
+    # A published list may name an image twice.
+    ids, first = np.unique(database.ids, return_index=True)
+    index.add(database.codes[first], ids=ids)
     shown = pages.spread(query.ids, images.labels, SHOWN_QUERIES)
     codes = query.codes[np.searchsorted(query.ids, shown)]
     pages.add_neighbours(page, images, shown, index.search(codes, SHOWN_NEIGHBOURS, pad=True))

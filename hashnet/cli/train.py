@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from hashnet.cli.options import ImageRootOption, JsonOption, ProgressOption, RayOption
+from hashnet.cli.options import ImageRootOption, JsonOption, ProgressOption, ProtocolOption, RayOption
 from hashnet.cli.train_settings import N_BITS, SEED, gather_settings, print_settings
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def train(
         ),
     ] = None,
     ray: RayOption = None,
+    protocol: ProtocolOption = None,
     image_root: ImageRootOption = None,
     backbone: Annotated[
         str | None,
@@ -259,7 +260,7 @@ def train(
     }
     settings = gather_settings(config, assignments or [], given)
     if print_config:
-        print_settings(settings, data, image_root)
+        print_settings(settings, data, protocol=protocol, image_root=image_root)
         return
     if data is None or output is None:
         missing = " and ".join(
@@ -268,13 +269,14 @@ def train(
         raise ValueError(f"training needs {missing}; see hashnet train --help")
     if not workers and (ray is not None or min_workers is not None):
         raise ValueError("--ray and --min-workers need --workers N; leave them out to train in this process")
+    from hashnet.cli.choosing import training_rows
     from hashnet.cli.info import describe_model
     from hashnet.cli.output import print_json, print_pairs
-    from hashnet.datasets import open_images, split
     from hashnet.progress import make_progress
 
-    images = open_images(data, image_root=image_root)
-    database = split(images, seed=settings.seed).database
+    images, database = training_rows(
+        data, protocol=protocol, image_root=image_root, seed=settings.seed, workers=workers
+    )
     watched = make_progress(progress)
     result: TrainResult
     if workers:

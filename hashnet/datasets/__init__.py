@@ -1,4 +1,4 @@
-"""Image sets (digits, folders, lists, packs, arrays), how they are split, and streams too large to list."""
+"""Image sets (digits, folders, lists, packs, arrays), protocols to split them by, and streams of any size."""
 
 from hashnet.datasets.arrays import ArrayImages, check_pixels
 from hashnet.datasets.decode import decode_image, load_image
@@ -7,15 +7,20 @@ from hashnet.datasets.entries import Entry, ImageStream
 from hashnet.datasets.files import FileImages
 from hashnet.datasets.folder import open_folder
 from hashnet.datasets.images import QUERY_SPLIT, TRAIN_SPLIT, ImageSet, Split
+from hashnet.datasets.label_lists import LabelLists, open_label_lists
 from hashnet.datasets.labels import check_multi_hot, one_hot
 from hashnet.datasets.list_file import open_list
+from hashnet.datasets.mosaic import MosaicImages
 from hashnet.datasets.opening import open_images
 from hashnet.datasets.opening_streams import open_source
 from hashnet.datasets.pack import ImagePack
+from hashnet.datasets.protocol import Protocol, ProtocolData
+from hashnet.datasets.protocols import PROTOCOLS, open_protocol
 from hashnet.datasets.reading import Batch, Reject, read_batch
 from hashnet.datasets.splitting import split
 
 __all__ = [
+    "PROTOCOLS",
     "QUERY_SPLIT",
     "TRAIN_SPLIT",
     "ArrayImages",
@@ -25,6 +30,10 @@ __all__ = [
     "ImagePack",
     "ImageSet",
     "ImageStream",
+    "LabelLists",
+    "MosaicImages",
+    "Protocol",
+    "ProtocolData",
     "Reject",
     "Split",
     "check_multi_hot",
@@ -35,7 +44,9 @@ __all__ = [
     "one_hot",
     "open_folder",
     "open_images",
+    "open_label_lists",
     "open_list",
+    "open_protocol",
     "open_source",
     "read_batch",
     "split",

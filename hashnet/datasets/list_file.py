@@ -8,53 +8,65 @@ import re
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hashnet.datasets.files import FileImages
 from hashnet.datasets.images import QUERY_SPLIT, TRAIN_SPLIT
 from hashnet.datasets.labels import class_names, multi_hot, one_hot
 
+_VALIDATION = ("val", "valid", "validation")
 _SPLITS = {
     **dict.fromkeys(("0", "train", "database"), TRAIN_SPLIT),
-    **dict.fromkeys(("1", "test", "query"), QUERY_SPLIT),
+    **dict.fromkeys(("1", "test", "query", *_VALIDATION), QUERY_SPLIT),
 }
-_COLUMNS = ("path", "label", "labels", "split")
+_COLUMNS = {
+    **dict.fromkeys(("path", "file", "filename", "file_name", "filepath", "image", "image_path"), "path"),
+    **dict.fromkeys(("label", "class"), "label"),
+    **dict.fromkeys(("labels", "classes", "tags"), "labels"),
+    **dict.fromkeys(("split", "set", "subset"), "split"),
+}
+_NAMES = {",": "comma", "\t": "tab", ";": "semicolon"}
 
 
 def open_list(path: Path, *, image_root: Path | None = None) -> FileImages:
     """Return the images that a list file names, in its order.
 
     A CSV has the header ``path,label`` or ``path,labels`` (several labels separated by ``;`` or ``|``), or
-    ``path`` alone, and perhaps a column ``split`` (train or database, test or query). A text list has lines
-    ``path 0 1 0 ...`` with one column a class, ``path 7`` with a class number, or ``path`` alone. Paths are
-    relative to ``image_root``, by default the folder of the list. Raises ValueError that names the line.
+    ``path`` alone, and perhaps a column ``split``: train or database, test or query; val counts as query
+    where nothing else does. Usual other names of these columns are known (file, image, class, tags, ...), and
+    fields may be parted by tabs or semicolons. A text list has lines ``path 0 1 0 ...`` with one column a
+    class, ``path 7`` with a class number, or ``path`` alone. Paths are relative to ``image_root``, by default
+    the folder of the list. Raises ValueError that names the line.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 text (byte {error.start}); save the list as UTF-8") from None
     root = path.parent if image_root is None else image_root
-    first = text.split("\n", 1)[0].strip()
-    is_csv = path.suffix.lower() == ".csv" or re.match(r"path\s*(,|$)", first) is not None
+    first = text.split("\n", 1)[0].strip().lower()
+    is_csv = path.suffix.lower() in (".csv", ".tsv") or re.match(r"path\s*(,|$)", first) is not None
     return _open_csv(path, text, root) if is_csv else _open_text(path, text, root)
 
 
 def _open_csv(path: Path, text: str, root: Path) -> FileImages:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    first = text.split("\n", 1)[0]
+    delimiter = next((mark for mark in ",\t;" if mark in first), ",")
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
+    line_of: dict[str, int] = {}
     paths: list[str] = []
     labels: list[list[str]] = []
-    splits: list[int] = []
+    splits: list[str] = []
     try:
         header = [column.strip().lower() for column in next(reader, [])]
-        _check_header(path, header)
-        at = {column: i for i, column in enumerate(header)}
+        at = _columns(path, header)
         for row in reader:
             if not row:
                 continue
             where = f"{path}, line {reader.line_num}"
             if len(row) != len(header):
                 raise ValueError(
-                    f"{where}: {len(row)} fields, the header has {len(header)} ({','.join(header)}); "
-                    "quote fields that contain a comma"
+                    f"{where}: {len(row)} fields, the header has {len(header)} ({delimiter.join(header)}); "
+                    f"quote fields that contain a {_NAMES[delimiter]}"
                 )
             paths.append(_check_path(row[at["path"]].strip(), where))
             if "labels" in at:
@@ -64,6 +76,12 @@ def _open_csv(path: Path, text: str, root: Path) -> FileImages:
                 labels.append([name] if name else [])
             if "split" in at:
                 splits.append(_split(row[at["split"]].strip().lower(), where))
+            earlier = line_of.setdefault(paths[-1], reader.line_num)
+            if labels and earlier != reader.line_num:
+                raise ValueError(
+                    f"{where}: {paths[-1]} is in line {earlier} already; give an image one row, and several "
+                    "labels in one column labels, separated by ; or |"
+                )
     except csv.Error as error:
         raise ValueError(f"{path}, line {reader.line_num}: not CSV ({error}); check the quotes") from None
     _check_any(path, paths)
@@ -75,22 +93,30 @@ def _open_csv(path: Path, text: str, root: Path) -> FileImages:
         source=str(path),
         labels=multi_hot(labels, classes) if classes else None,
         classes=classes,
-        splits=np.array(splits, dtype=np.uint8) if splits else None,
+        splits=_sides(path, splits) if splits else None,
     )
 
 
-def _check_header(path: Path, header: list[str]) -> None:
-    unknown = [column for column in header if column not in _COLUMNS]
-    if (
-        "path" not in header
-        or unknown
-        or len(set(header)) < len(header)
-        or {"label", "labels"} <= set(header)
-    ):
+def _columns(path: Path, header: list[str]) -> dict[str, int]:
+    """Return where each column is, by the name it has here."""
+    known = [_COLUMNS.get(column) for column in header]
+    at = {name: i for i, name in enumerate(known) if name is not None}
+    if "path" not in at or None in known or len(at) < len(header) or {"label", "labels"} <= at.keys():
         raise ValueError(
             f"{path}, line 1: the header is {','.join(header)!r}, wanted is path,label or path,labels "
-            "(several labels separated by ; or |) and perhaps split"
+            "(several labels separated by ; or |) and perhaps split; rename or remove other columns"
         )
+    return at
+
+
+def _sides(path: Path, splits: list[str]) -> NDArray[np.uint8]:
+    held_out = {name for name in splits if _SPLITS[name] == QUERY_SPLIT}
+    if held_out & set(_VALIDATION) and held_out - set(_VALIDATION):
+        raise ValueError(
+            f"{path} has rows of the splits {', '.join(sorted(held_out))}, and queries are one of them; "
+            "leave validation rows out, or call them train"
+        )
+    return np.array([_SPLITS[name] for name in splits], dtype=np.uint8)
 
 
 def _open_text(path: Path, text: str, root: Path) -> FileImages:
@@ -125,12 +151,15 @@ def _open_text(path: Path, text: str, root: Path) -> FileImages:
 def _row(fields: list[str], n_columns: int, where: str) -> str:
     """Return the label columns of a line, joined: one digit for each of several classes, or one number."""
     row = "".join(fields[1:])
+    # As many digits as columns, all 0 or 1: nothing is left to check, in lists of 10 million labels.
+    if n_columns > 1 and len(fields) == n_columns + 1 and len(row) == n_columns and not row.strip("01"):
+        return row
     if len(fields) != n_columns + 1 or not all(map(_is_number, fields[1:])):
         raise ValueError(
             f"{where}: wanted a path and {n_columns} numbers as in the first line, "
             f"got {' '.join(fields)[:80]!r}"
         )
-    if n_columns > 1 and (len(row) != n_columns or row.strip("01")):
+    if n_columns > 1:
         raise ValueError(
             f"{where}: labels must be 0 or 1, one column a class, got {max(fields[1:], key=int)}"
         )
@@ -155,10 +184,10 @@ def _check_path(path: str, where: str) -> str:
     return path
 
 
-def _split(value: str, where: str) -> int:
+def _split(value: str, where: str) -> str:
     if value not in _SPLITS:
         raise ValueError(f"{where}: split is {value!r}, wanted is one of {', '.join(_SPLITS)}")
-    return _SPLITS[value]
+    return value
 
 
 def _check_any(path: Path, paths: list[str]) -> None:

@@ -11,7 +11,7 @@ from hashnet.datasets.images import ImageSet
 from hashnet.datasets.list_file import open_list
 from hashnet.datasets.pack import ImagePack
 
-_LISTS = (".csv", ".txt", ".lst", ".list")
+_LISTS = (".csv", ".tsv", ".txt", ".lst", ".list")
 _WANTED = (
     "data is the word digits, an image folder (a class per sub-folder, or flat), a list file "
     "(.csv, .txt, .lst) or an image pack (.npz)"

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hashnet.evaluation import per_query
 from hashnet.evaluation.ranking import Ranking
 
 
@@ -43,20 +44,25 @@ def mean_average_precision(ranking: Ranking, *, tie_aware: bool = False) -> floa
 
 def precision_within(ranking: Ranking, radius: int) -> float:
     """Return the mean precision within Hamming ``radius`` (inclusive); an empty ball counts as 0 (P@H<=r)."""
-    found, hits = _within(ranking, radius)
-    return float(np.mean(hits / np.maximum(found, 1)))
+    return float(np.mean(per_query.precision_within_each(ranking, radius)))
 
 
 def recall_within(ranking: Ranking, radius: int) -> float:
     """Return the mean recall within ``radius`` (inclusive); 0 for a query without any relevant item."""
-    _, hits = _within(ranking, radius)
-    relevant = ranking.relevant.sum(axis=1, dtype=np.int64)
-    return float(np.mean(hits / np.maximum(relevant, 1)))
+    return float(np.mean(per_query.recall_within_each(ranking, radius)))
+
+
+def map_within(ranking: Ranking, radius: int) -> float:
+    """Return MAP within Hamming ``radius`` (MAP@H<=r), tie-aware, an empty ball counting as 0.
+
+    See :func:`hashnet.evaluation.per_query.average_precision_within_each` for definition and source.
+    """
+    return float(np.mean(per_query.average_precision_within_each(ranking, radius)))
 
 
 def empty_balls(ranking: Ranking, radius: int) -> float:
     """Return the share of queries that find nothing within ``radius`` (inclusive)."""
-    found, _ = _within(ranking, radius)
+    found, _ = per_query.within(ranking, radius)
     return float(np.mean(found == 0))
 
 
@@ -80,14 +86,3 @@ def precision_recall(ranking: Ranking) -> PrecisionRecall:
     hits = np.cumsum(ranking.relevant.sum(axis=0, dtype=np.int64))
     radius = np.flatnonzero(found)
     return PrecisionRecall(radius, hits[radius] / found[radius], hits[radius] / max(1, int(hits[-1])))
-
-
-def _within(ranking: Ranking, radius: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    n_bits = ranking.all.shape[1] - 1
-    if not 0 <= radius <= n_bits:
-        raise ValueError(f"radius must be from 0 to n_bits={n_bits}, got {radius}")
-    columns = slice(0, radius + 1)
-    return (
-        ranking.all[:, columns].sum(axis=1, dtype=np.int64),
-        ranking.relevant[:, columns].sum(axis=1, dtype=np.int64),
-    )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from html import escape
+from html import escape, unescape
 from pathlib import Path
 
 from hashnet.files import write_atomically
@@ -37,6 +38,8 @@ td.number, th.number { text-align: right; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr));
   gap: 1.25rem 2rem; margin: 1rem 0; }
 .figures figure { margin: 0; min-width: 0; }
+.figures figure.wide { grid-column: 1 / -1; overflow-x: auto; }
+.figures figure.wide svg { min-width: 40rem; }
 .figures svg { width: 100%; height: auto; display: block; overflow: visible; }
 .figures svg text { font-family: inherit !important; }
 .figures figcaption { font-size: .9rem; margin-top: .35rem; }
@@ -60,6 +63,9 @@ footer { margin-top: 3rem; color: var(--soft); font-size: .85rem; }
 @media print { body { max-width: none; } h2 { break-after: avoid; } figure, .row { break-inside: avoid; } }
 """
 
+# Points; two figures of 5.6 inches stand side by side.
+WIDE = 450
+
 
 class Page:
     """A page that is filled from top to bottom, then written.
@@ -73,6 +79,7 @@ class Page:
         self._subtitle = subtitle
         self._footer = footer
         self._parts: list[str] = []
+        self._figures: list[str] = []
         self._in_figures = False
 
     def section(self, title: str) -> Page:
@@ -126,13 +133,22 @@ class Page:
         return self._add("".join(parts))
 
     def figure(self, svg: str, caption: str) -> Page:
-        """Add a figure; figures that follow each other stand side by side where there is room."""
+        """Add a figure; figures that follow each other stand side by side where there is room.
+
+        One that is wider than 450 points has the row to itself.
+        """
         if not svg.lstrip().startswith("<svg"):
             raise ValueError(f"a figure must be SVG markup that begins with <svg, got {svg[:40]!r}")
         if not self._in_figures:
             self._parts.append('<div class="figures">')
             self._in_figures = True
-        self._parts.append(f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>")
+        self._figures.append(svg)
+        width, _ = _size(svg)
+        kind = ' class="wide"' if width > WIDE else ""
+        # The letters of a figure that stands alone would otherwise grow with the page.
+        most = f' style="max-width: {1.5 * width:.0f}px"' if width else ""
+        begin = f"<figure{kind}{most}>"
+        self._parts.append(f"{begin}{svg}<figcaption>{escape(caption)}</figcaption></figure>")
         return self
 
     def grid(self, grid: str) -> Page:
@@ -167,12 +183,37 @@ class Page:
         write_atomically(target, self.to_html().encode())
         return target
 
+    def write_figures(self, folder: str | Path) -> list[Path]:
+        """Write the figures of the page as SVG files of their own, numbered, dark on white; returns them.
+
+        Figures of an earlier page with more of them are left as they are.
+        """
+        place = Path(folder)
+        place.mkdir(parents=True, exist_ok=True)
+        written = []
+        for number, svg in enumerate(self._figures, start=1):
+            width, height = _size(svg)
+            label = re.search(r'aria-label="([^"]*)"', svg[: svg.index(">")])
+            words = re.sub(r"[^a-z0-9]+", "-", unescape(label[1] if label else "figure").lower())
+            target = place / f"{number:02d}-{words.strip('-')[:60]}.svg"
+            size = f'width="{width:g}pt" height="{height:g}pt" ' if width else ""
+            alone = svg.replace("<svg ", f'<svg {size}style="color:#1c1e21;background:#ffffff" ', 1)
+            write_atomically(target, f'<?xml version="1.0" encoding="utf-8"?>\n{alone}\n'.encode())
+            written.append(target)
+        return written
+
     def _add(self, part: str) -> Page:
         if self._in_figures:
             self._parts.append("</div>")
             self._in_figures = False
         self._parts.append(part)
         return self
+
+
+def _size(svg: str) -> tuple[float, float]:
+    """Return width and height of the view box, zeros where there is none."""
+    box = re.search(r'viewBox="[-0-9.]+ [-0-9.]+ ([0-9.]+) ([0-9.]+)"', svg[: svg.index(">")])
+    return (float(box[1]), float(box[2])) if box else (0.0, 0.0)
 
 
 def _is_number(text: str) -> bool:

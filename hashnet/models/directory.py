@@ -19,12 +19,12 @@ from torch import Tensor
 
 from hashnet.errors import DamagedError
 from hashnet.files import write_atomically
+from hashnet.models.card import CARD_FILE, CONFIG_FILE, METRICS_FILE, model_card
+from hashnet.models.files import read_json
 from hashnet.models.network import HashNetwork, NetworkConfig
 from hashnet.models.preprocessing import Preprocessing
 
 WEIGHTS_FILE = "model.safetensors"
-CONFIG_FILE = "config.json"
-METRICS_FILE = "metrics.json"
 
 _FORMAT = "hashnet-model"
 _VERSION = 1
@@ -106,6 +106,7 @@ def save_model(
 ) -> str:
     """Write a model directory and return its fingerprint; durable on return.
 
+    Beside weights, configuration and metrics lies a model card made from them, README.md, for people only.
     The configuration is written last, so that a directory without it is not a model. An existing model is
     replaced only with ``overwrite``; otherwise FileExistsError.
     """
@@ -129,6 +130,7 @@ def save_model(
     config_path.unlink(missing_ok=True)
     write_atomically(directory / WEIGHTS_FILE, save_tensors(state))
     write_atomically(directory / METRICS_FILE, _json(metrics))
+    write_atomically(directory / CARD_FILE, model_card(config, metrics).encode())
     write_atomically(config_path, _json(config))
     return mark
 
@@ -143,7 +145,7 @@ def load_model(directory: Path | str) -> Model:
     config_path, weights_path = directory / CONFIG_FILE, directory / WEIGHTS_FILE
     if not config_path.is_file():
         raise FileNotFoundError(f"{directory} is not a model directory: it has no {CONFIG_FILE}; train one")
-    values = _read_json(config_path)
+    values = read_json(config_path)
     try:
         if values["format"] != _FORMAT or values["version"] != _VERSION:
             raise ValueError(
@@ -163,7 +165,7 @@ def load_model(directory: Path | str) -> Model:
     if found != mark:
         raise DamagedError(weights_path, f"its fingerprint is {found}, but {CONFIG_FILE} says {mark}")
     metrics_path = directory / METRICS_FILE
-    metrics = _read_json(metrics_path) if metrics_path.is_file() else {}
+    metrics = read_json(metrics_path) if metrics_path.is_file() else {}
     return Model(network, preprocessing, classes, seed, mark, metrics)
 
 
@@ -204,13 +206,3 @@ def _fingerprint(state: dict[str, Tensor], config: NetworkConfig, preprocessing:
 
 def _json(values: dict[str, Any]) -> bytes:
     return (json.dumps(values, indent=2) + "\n").encode()
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_bytes())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DamagedError(path, f"not JSON ({error})") from error
-    if not isinstance(values, dict):
-        raise DamagedError(path, "not a JSON object")
-    return values

@@ -42,6 +42,7 @@ def test_features_are_gaussians_of_the_distance(monkeypatch):
     np.testing.assert_allclose(anchors.features(x), expected, rtol=1e-9)
     monkeypatch.setattr("hashnet.baselines.anchors._BLOCK_ROWS", 7)
     np.testing.assert_allclose(anchors.features(x), expected, rtol=1e-9)
+    np.testing.assert_allclose(anchors.mean(x), expected.mean(axis=0), rtol=1e-9)
 
 
 def test_the_scale_of_the_features_does_not_matter():

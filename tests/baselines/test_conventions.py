@@ -114,6 +114,23 @@ def test_features_that_are_not_finite_are_refused(method, value):
 
 
 @every_method
+def test_a_failed_fit_leaves_what_was_learned_before(method):
+    x, y = clusters()
+    fitted = make(method).fit(x, y)
+    codes = fitted.encode(x)
+    bad = x[:, :20].copy()
+    bad[5, 5] = np.nan
+    with pytest.raises(ValueError, match="row 5"):
+        fitted.fit(bad, y)
+    np.testing.assert_array_equal(fitted.encode(x), codes)
+    fresh = make(method)
+    with pytest.raises(ValueError, match="row 5"):
+        fresh.fit(bad, y)
+    with pytest.raises(NotFittedError):
+        fresh.encode(x)
+
+
+@every_method
 def test_another_number_of_features_is_refused(method):
     x, y = clusters()
     with pytest.raises(ValueError, match=r"X has 23 features, but .* is expecting 24"):

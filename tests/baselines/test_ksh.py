@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from feature_samples import clusters, multi_hot_of, tagged
@@ -11,13 +13,21 @@ from scipy.linalg import eigh
 from scipy.optimize import check_grad
 
 from hashnet.baselines import KSH
-from hashnet.baselines.ksh import cost_of, descend, gradient_of, whiten
+from hashnet.baselines.ksh import descend, smoothed, whiten
 from hashnet.baselines.ksh_pairs import Residue
 
 
 def similarities(labels):
     """+1 where two rows share a label, -1 elsewhere: S, literally."""
     return np.where(labels.astype(int) @ labels.T > 0, 1.0, -1.0)
+
+
+def cost_of(kernel, residue, a):
+    return smoothed(residue, kernel @ a)[0]
+
+
+def gradient_of(kernel, residue, a):
+    return kernel.T @ smoothed(residue, kernel @ a)[1]
 
 
 def centred_kernel(fitted, x):
@@ -76,10 +86,8 @@ def test_the_gradient_is_that_of_the_smoothed_cost():
     residue.take_away(rng.choice([-1.0, 1.0], 30))
     for _ in range(5):
         a = rng.standard_normal(6)
-        error = check_grad(
-            lambda a: cost_of(kernel, residue, a), lambda a: gradient_of(kernel, residue, a)[1], a
-        )
-        assert error < 1e-4 * np.linalg.norm(gradient_of(kernel, residue, a)[1])
+        error = check_grad(partial(cost_of, kernel, residue), partial(gradient_of, kernel, residue), a)
+        assert error < 1e-4 * np.linalg.norm(gradient_of(kernel, residue, a))
 
 
 def test_the_smoothed_cost_tends_to_that_of_the_signs():
@@ -99,7 +107,7 @@ def test_descent_lowers_the_cost_down_to_a_point_without_slope():
     start = fitted.projection_[:, 0]
     end = descend(kernel, residue, start, iterations=3000, tolerance=0.0)
     assert cost_of(kernel, residue, end) < cost_of(kernel, residue, start)
-    slope_start, slope_end = (np.linalg.norm(gradient_of(kernel, residue, a)[1]) for a in (start, end))
+    slope_start, slope_end = (np.linalg.norm(gradient_of(kernel, residue, a)) for a in (start, end))
     assert slope_end < 0.05 * slope_start
 
 
@@ -112,6 +120,27 @@ def test_every_bit_lowers_the_residue_and_losses_are_literal(seed):
     expected = [np.mean((codes[:, :k] @ codes[:, :k].T / 16 - similar) ** 2) for k in range(17)]
     np.testing.assert_allclose(fitted.losses_, expected, rtol=1e-9)
     assert (np.diff(fitted.losses_) < 0).all()
+
+
+def test_descent_is_the_literal_accelerated_gradient():
+    x, y = clusters(n=120)
+    fitted = KSH(8, n_anchors=15, iterations=0).fit(x, y)
+    kernel, residue = centred_kernel(fitted, x), Residue(multi_hot_of(y, 6), 8)
+    a = last = start = fitted.projection_[:, 0]
+    beta, delta, last_delta = 1.0, 1.0, 0.0
+    for _ in range(12):
+        v = a + (last_delta - 1) / delta * (a - last)
+        value, slope = cost_of(kernel, residue, v), gradient_of(kernel, residue, v)
+        while True:
+            z = v - slope / beta
+            bound = value + slope @ (z - v) + beta / 2 * (z - v) @ (z - v)
+            if cost_of(kernel, residue, z) <= bound:
+                break
+            beta *= 2
+        last, a = a, z
+        last_delta, delta = delta, (1 + np.sqrt(1 + 4 * delta**2)) / 2
+    got = descend(kernel, residue, start, iterations=12, tolerance=0.0)
+    np.testing.assert_allclose(got, a, rtol=1e-7, atol=1e-9)
 
 
 def test_descent_is_kept_only_where_it_helps():

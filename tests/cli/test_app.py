@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ["demo", "train", "encode", "build", "add", "search", "info", "check", "evaluate", "crosscheck"]
+COMMANDS = [
+    *("demo", "train", "hash", "encode", "build", "add", "search", "info", "check", "evaluate"),
+    *("compare", "export", "crosscheck", "protocol"),
+]
 
 
 def hashnet(*args, **options):
@@ -38,7 +41,7 @@ def test_every_command_can_answer_in_json(run, command):
     assert "--json" in run(command, "--help").stdout
 
 
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "info"])
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in {"info", "protocol"}])
 def test_every_command_that_takes_time_shows_progress(run, command):
     assert "--progress" in run(command, "--help").stdout
 

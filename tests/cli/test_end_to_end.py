@@ -1,5 +1,7 @@
 """From images to answers through the commands alone, on a small training."""
 
+import shutil
+
 import pytest
 
 BITS = 16
@@ -48,6 +50,19 @@ def test_evaluation_beats_chance_by_far(place, run, tmp_path):
     assert figures["map"] > 0.6
     assert (figures["n_queries"], figures["n_database"], figures["seed"]) == (359, 1438, 1)
     assert (tmp_path / "page.html").read_text().count("<svg") == 6
+
+
+def test_figures_go_into_the_card_only_when_asked(place, run, tmp_path):
+    model = tmp_path / "model"
+    shutil.copytree(place / "model", model)
+    before = {path.name: path.read_bytes() for path in model.iterdir()}
+    run.json("evaluate", "--model", model, "--data", "digits", "--at", 100)
+    assert {path.name: path.read_bytes() for path in model.iterdir()} == before
+    figures = run.json("evaluate", "--model", model, "--data", "digits", "--at", 100, "--card")
+    assert f"| MAP@100 | {figures['map']:.4f}" in (model / "README.md").read_text()
+    after = {path.name: path.read_bytes() for path in model.iterdir()}
+    assert sorted(name for name in after if after[name] != before[name]) == ["README.md", "metrics.json"]
+    assert run.json("info", model)["fingerprint"] == run.json("info", place / "model")["fingerprint"]
 
 
 def test_no_answer_differs_from_faiss_and_the_scan(place, run):

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from hashnet.cli.pages import short, similar, spread
+from hashnet.cli.pages import add_classes, add_training, method_of, short, similar, spread
 from hashnet.datasets import ArrayImages
+from hashnet.evaluation import Page, evaluate
 
 
 def one_hot(classes):
@@ -41,3 +42,47 @@ def test_without_labels_nobody_knows():
 )
 def test_class_names_fit_beside_a_map(name, shown):
     assert short(name) == shown
+
+
+STAGES = [{"beta": b, "loss_relaxed": 0.4, "loss_sgn": 0.5, "gap": 0.1} for b in (1.0, 8.0)]
+
+
+def training_page(method, stages):
+    metrics = {"training": {"identity": {"method": method}}, "stages": stages}
+    page = Page("t")
+    add_training(page, metrics)
+    return page.to_html()
+
+
+def test_a_report_tells_of_continuation_only_where_there_was_one():
+    assert "raises β stage by stage" in training_page("hashnet", STAGES)
+    without = training_page("dhn", [{**stage, "beta": 1.0} for stage in STAGES])
+    assert "DHN is trained on relaxed codes without continuation" in without
+    assert "β at the end" not in without
+
+
+@pytest.mark.parametrize(("method", "line"), [("hashnet-w", True), ("dhn", False)])
+def test_ln_2_stands_for_nothing_learned_only_in_hashnet(method, line):
+    assert (">ln 2<" in training_page(method, STAGES)) is line
+
+
+def test_a_model_without_recorded_training_has_no_such_section():
+    assert method_of({}) == "HashNet"
+    page = Page("t")
+    add_training(page, {})
+    assert "<h2>" not in page.to_html()
+
+
+@pytest.mark.parametrize(("n", "shown"), [(1, 0), (5, 5), (30, 30), (31, 31), (80, 31)])
+def test_of_many_classes_the_best_and_the_worst_are_shown(n, shown):
+    labels = one_hot_of(np.arange(2 * n) % n, n)
+    codes = np.random.default_rng(0).integers(0, 256, (2 * n, 1), dtype=np.uint8)
+    evaluation = evaluate(codes[:n], labels[:n], codes[n:], labels[n:], resamples=5)
+    page = Page("t")
+    add_classes(page, evaluation)
+    assert page.to_html().count('<th scope="row">') == shown
+    assert (f"… {n - 30} more" in page.to_html()) is (n > 30)
+
+
+def one_hot_of(numbers, n):
+    return np.eye(n, dtype=np.uint8)[numbers]

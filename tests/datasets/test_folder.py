@@ -40,6 +40,42 @@ def test_one_image_outside_the_sub_folders_makes_it_flat(tmp_path):
     assert images.labels is None
 
 
+@pytest.mark.parametrize("sides", [("train", "test"), ("database", "query"), ("Train", "Val")])
+def test_a_train_and_a_test_folder_are_the_split_and_not_the_classes(tmp_path, sides):
+    for place in ("0/dog/1.png", "0/cat/2.png", "1/cat/3.png"):
+        save(tmp_path / sides[int(place[0])] / place[2:])
+    images = open_images(tmp_path)
+    assert images.classes == ("cat", "dog")
+    split = {images.key(i): (int(images.splits[i]), images.labels[i].tolist()) for i in range(3)}
+    assert split[f"{sides[0]}/dog/1.png"] == (0, [0, 1])
+    assert split[f"{sides[0]}/cat/2.png"] == (0, [1, 0])
+    assert split[f"{sides[1]}/cat/3.png"] == (1, [1, 0])
+
+
+def test_sides_without_class_folders_are_a_split_without_labels(tmp_path):
+    save(tmp_path / "train/1.png")
+    save(tmp_path / "test/2.png")
+    images = open_images(tmp_path)
+    assert images.labels is None
+    assert images.splits.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("folders", [("train", "cat"), ("train",), ("train", "database")])
+def test_folders_that_are_no_two_sides_are_classes(tmp_path, folders):
+    for folder in folders:
+        save(tmp_path / folder / "deep/1.png")
+    images = open_images(tmp_path)
+    assert images.classes == tuple(sorted(folders))
+    assert images.splits is None
+
+
+def test_three_sides_are_refused_with_a_remedy(tmp_path):
+    for folder in ("train", "val", "test"):
+        save(tmp_path / folder / "cat/1.png")
+    with pytest.raises(ValueError, match="has the folders test, train, val, and a split has two sides"):
+        open_images(tmp_path)
+
+
 def test_hidden_files_and_other_files_are_left_out(tmp_path):
     save(tmp_path / "cat/a.png")
     save(tmp_path / "cat/.hidden.png")

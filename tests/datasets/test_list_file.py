@@ -37,6 +37,34 @@ def test_a_csv_may_prescribe_the_split(write):
     assert images.splits.tolist() == [0, 1, 1, 0]
 
 
+@pytest.mark.parametrize("held_out", ["val", "valid", "validation"])
+def test_validation_rows_are_queries_where_nothing_else_is(write, held_out):
+    images = open_images(write("a.csv", f"path,label,split\na,1,train\nb,1,{held_out}\n"))
+    assert images.splits.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("header", ["file,class", "Filename,Label", "image_path , tags"])
+def test_usual_names_of_the_columns_are_known(write, header):
+    images = open_images(write("a.csv", f"{header}\nx.jpg,dog\ny.jpg,cat\n"))
+    assert (images.key(0), images.classes) == ("x.jpg", ("cat", "dog"))
+
+
+@pytest.mark.parametrize("mark", ["\t", ";"])
+def test_fields_may_be_parted_by_tabs_and_semicolons(write, mark):
+    text = f"path{mark}labels\nx, y.jpg{mark}dog|cat\ny.jpg{mark}cat\n"
+    images = open_images(write("a.csv", text))
+    assert images.key(0) == "x, y.jpg"
+    assert images.labels.tolist() == [[1, 1], [1, 0]]
+
+
+def test_a_tsv_is_a_csv_with_tabs(write):
+    assert open_images(write("a.tsv", "path\tlabel\nx.jpg\tdog\n")).classes == ("dog",)
+
+
+def test_an_unlabelled_list_may_repeat_an_image(write):
+    assert len(open_images(write("a.csv", "path\na.jpg\na.jpg\n"))) == 2
+
+
 def test_a_csv_with_paths_alone_is_unlabelled(write):
     assert open_images(write("a.csv", "\ufeffpath\na.jpg\n")).labels is None
 
@@ -70,7 +98,16 @@ def test_paths_begin_in_the_folder_of_the_list_or_in_image_root(write, tmp_path)
     [
         ("a.csv", "path,label\na.jpg,1\nb.jpg\n", r"line 3: 1 fields, the header has 2 \(path,label\)"),
         ("a.csv", "path,label\na,b,c\n", "line 2: 3 fields.*quote fields"),
-        ("a.csv", "file,label\na.jpg,1\n", "line 1: the header is 'file,label', wanted is path,label"),
+        ("a.csv", "url,label\na.jpg,1\n", "line 1: the header is 'url,label', wanted is path,label"),
+        ("a.csv", "path,lable\na.jpg,1\n", "rename or remove other columns"),
+        ("a.csv", "path,file\na.jpg,1\n", "line 1: the header is 'path,file'"),
+        ("a.csv", "path;label\na;b;c\n", "line 2: 3 fields.*contain a semicolon"),
+        ("a.csv", "path,label\na.jpg,1\nb.jpg,1\na.jpg,2\n", "line 4: a.jpg is in line 2 already; give an"),
+        (
+            "a.csv",
+            "path,split\na,train\nb,val\nc,test\n",
+            "splits test, val, and queries are one of",
+        ),
         ("a.csv", "a.jpg 0 1\n", "line 1: the header is"),
         ("a.csv", "", "line 1: the header is ''"),
         ("a.csv", "path,label\n", "lists no images"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import xml.etree.ElementTree as ElementTree
 
 import matplotlib as mpl
@@ -9,15 +11,18 @@ import numpy as np
 import pytest
 
 from hashnet.evaluation import (
+    bits_figure,
     distance_figure,
     evaluate,
     gap_figure,
     latency_figure,
     loss_figure,
+    mean_interval,
     precision_at_figure,
     precision_recall_figure,
     tsne_figure,
 )
+from hashnet.evaluation.drawing import look, looks
 
 RNG = np.random.default_rng(0)
 LABELS = np.eye(12, dtype=bool)[RNG.integers(0, 12, 60)]
@@ -86,3 +91,105 @@ def test_a_map_needs_a_label_row_for_each_code():
 def test_the_state_before_training_is_named():
     assert ">start<" in loss_figure([{**STAGES[0], "stage": -1}, *STAGES])
     assert ">start<" not in loss_figure(STAGES)
+
+
+VALUES = {
+    "HashNet": {16: [0.30, 0.32, 0.31], 32: [0.41, 0.40, 0.42]},
+    "LSH": {16: [0.05], 32: [0.08]},
+}
+
+
+def test_figures_over_bits_name_methods_bits_and_references():
+    svg = bits_figure(VALUES, figure="P@H≤2", references={"no hashing": 0.27})
+    assert ElementTree.fromstring(svg).tag.endswith("svg")
+    assert [
+        name for name in ("HashNet", "LSH", "P@H≤2", ">16<", ">32<", "no hashing") if name not in svg
+    ] == []
+
+
+def test_the_best_method_is_first_in_the_legend():
+    svg = bits_figure(dict(reversed(VALUES.items())))
+    assert svg.index(">HashNet<") < svg.index(">LSH<")
+
+
+def test_only_repeated_runs_have_an_interval():
+    means = {bits: [sum(runs) / len(runs)] for bits, runs in VALUES["HashNet"].items()}
+    once, thrice = (bits_figure({"HashNet": one}).count("<path") for one in (means, VALUES["HashNet"]))
+    assert once < thrice
+
+
+def test_intervals_that_are_given_are_drawn():
+    given = bits_figure({"LSH": VALUES["LSH"]}, intervals={"LSH": {16: (0.01, 0.09), 32: (0.04, 0.12)}})
+    assert given != bits_figure({"LSH": VALUES["LSH"]})
+
+
+def test_the_interval_of_a_mean_is_that_of_student():
+    # t of 97.5% with 2 degrees of freedom is 4.3027.
+    found = mean_interval([1.0, 2.0, 3.0])
+    assert found == pytest.approx((2.0, 2 - 4.3027 / 3**0.5, 2 + 4.3027 / 3**0.5), abs=1e-4)
+    assert mean_interval([0.5]) == (0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize("bad", [[], [float("nan")], [[1.0]]])
+def test_an_interval_of_nothing_is_refused(bad):
+    with pytest.raises(ValueError, match="at least one finite number"):
+        mean_interval(bad)
+
+
+def test_a_figure_over_bits_without_values_is_refused():
+    with pytest.raises(ValueError, match="needs values"):
+        bits_figure({"LSH": {}})
+
+
+def test_a_method_looks_the_same_beside_others_and_alone():
+    alone, beside = looks(["ITQ-CCA"]), looks(["my own", "LSH", "itq-cca", "HashNet+C"])
+    assert alone["ITQ-CCA"] == beside["itq-cca"]
+    assert len(set(beside.values())) == 4
+
+
+def test_forty_lines_all_look_different():
+    shown = [tuple(map(str, look(i, marker=True).values())) for i in range(40)]
+    assert len(set(shown)) == 40
+
+
+def test_neighbouring_looks_differ_without_colour():
+    plain = [look(i, marker=True) for i in range(19)]
+    assert len({(str(one["linestyle"]), one["marker"]) for one in plain}) == 19
+
+
+def test_figures_are_drawn_from_stored_evaluations_too():
+    stored = json.loads(json.dumps(EVALUATION.to_json()))
+    assert precision_recall_figure({"a": stored}) == precision_recall_figure({"a": EVALUATION})
+    assert precision_at_figure({"a": stored}) == precision_at_figure({"a": EVALUATION})
+    assert distance_figure(stored) == distance_figure(EVALUATION)
+
+
+def test_gaps_of_several_trainings_stand_in_one_figure():
+    svg = gap_figure({"HashNet": STAGES, "HashNet-sgn": STAGES})
+    assert "HashNet-sgn" in svg
+    assert "stage of the continuation" in svg
+
+
+def test_maps_of_several_methods_stand_side_by_side():
+    svg = tsne_figure({"HashNet": CODES, "DHN": CODES[:, ::-1].copy()}, LABELS, n_points=40)
+    assert ">HashNet<" in svg
+    assert ">DHN<" in svg
+
+
+def test_the_same_codes_give_the_same_map_under_any_name():
+    names = tsne_figure({"a": CODES, "b": CODES}, LABELS, n_points=40)
+    places = re.findall(r'<use xlink:href="#m[0-9a-f]+" x="([0-9.]+)" y="([0-9.]+)"', names)
+    heights = [y for _, y in places]
+    assert heights.count(heights[0]) >= 2
+
+
+def test_no_name_is_there_twice_when_figures_share_a_page():
+    assert re.findall(r' id="(?:figure|axes|patch|line2d|text)_\d+"', FIGURES["loss"]()) == []
+
+
+def test_classes_that_are_not_told_apart_are_grey_or_left_out():
+    labels = np.eye(30, dtype=bool)[np.arange(60) % 30]
+    codes = np.packbits(np.repeat(labels, 2, axis=1)[:, :56], axis=1)
+    assert ">others<" in tsne_figure(codes, labels)
+    assert ">others<" not in tsne_figure(codes, labels, others=False)
+    assert tsne_figure(codes, labels, others=False).count("<use") == 2 * 16 + 16  # points, and the legend

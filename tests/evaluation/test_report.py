@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import xml.etree.ElementTree as ElementTree
 
 import pytest
 from PIL import Image
 
-from hashnet.evaluation import GridItem, GridRow, Page, retrieval_grid
+from hashnet.evaluation import GridItem, GridRow, Page, retrieval_grid, retrieval_grid_svg
 from hashnet.evaluation.retrieval_grid import data_uri
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg"></svg>'
@@ -117,3 +118,43 @@ def test_images_of_every_mode_are_embedded(mode):
 def test_a_grid_without_rows_is_refused():
     with pytest.raises(ValueError, match="at least one row"):
         retrieval_grid([])
+
+
+def test_figures_are_written_as_files_of_their_own(tmp_path):
+    svg = (
+        '<svg xmlns="http://www.w3.org/2000/svg" aria-label="P@H≤2, over &amp; above" viewBox="0 0 40 20" />'
+    )
+    page = Page("t").figure(svg, "a").section("s").figure(SVG, "b")
+    written = page.write_figures(tmp_path / "figures")
+    assert [path.name for path in written] == ["01-p-h-2-over-above.svg", "02-figure.svg"]
+    root = ElementTree.parse(written[0]).getroot()
+    assert (root.get("width"), root.get("height")) == ("40pt", "20pt")
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == [path.name for path in written]
+
+
+@pytest.mark.parametrize(("width", "wide"), [(403, False), (504, True)])
+def test_a_wide_figure_has_a_row_to_itself(width, wide):
+    html = Page("t").figure(f'<svg viewBox="0 0 {width} 245"></svg>', "c").to_html()
+    assert ('class="wide"' in html) is wide
+
+
+def test_a_grid_as_svg_tells_right_from_wrong_without_colour():
+    neighbours = [GridItem(picture(), "a.jpg", relevant=True), GridItem(picture(), "b.jpg", relevant=False)]
+    svg = retrieval_grid_svg([GridRow(GridItem(picture(), "q.jpg"), neighbours)])
+    cells = [ElementTree.tostring(g, encoding="unicode") for g in ElementTree.fromstring(svg)]
+    assert ["stroke-dasharray" in cell for cell in cells] == [False, False, True]
+    assert ['rx="8"' in cell for cell in cells] == [False, True, False]
+    assert "not relevant: b.jpg" in cells[2]
+
+
+def test_a_grid_as_svg_escapes_and_cuts_captions():
+    long = GridItem(picture(), "distance 7: <b>a folder/with a long name.jpg")
+    svg = retrieval_grid_svg([GridRow(GridItem(picture(), "q"), [long])])
+    assert ElementTree.fromstring(svg) is not None
+    assert "<b>" not in svg
+    assert "…</text>" in svg
+
+
+def test_a_grid_as_svg_needs_a_row():
+    with pytest.raises(ValueError, match="at least one row"):
+        retrieval_grid_svg([])

@@ -71,6 +71,7 @@ def test_overwriting_replaces_the_model(saved):
 
 def test_no_temporary_file_remains(saved):
     assert sorted(path.name for path in saved.iterdir()) == [
+        "README.md",
         "config.json",
         "metrics.json",
         "model.safetensors",
