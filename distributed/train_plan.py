@@ -44,8 +44,10 @@ class Resources:
 def with_absolute_paths(config: TrainConfig) -> TrainConfig:
     """Return the settings with paths that mean the same in every working directory."""
     paths = {name: getattr(config, name) for name in ("weights", "init_from", "tensorboard")}
-    local = {name: path for name, path in paths.items() if path not in (None, "torchvision")}
-    return replace(config, **{name: str(Path(path).absolute()) for name, path in local.items()})
+    absolute: dict[str, Any] = {
+        name: str(Path(path).absolute()) for name, path in paths.items() if path not in (None, "torchvision")
+    }
+    return replace(config, **absolute)
 
 
 def check_workers(workers: int | tuple[int, int]) -> tuple[int, int]:

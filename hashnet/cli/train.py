@@ -312,8 +312,8 @@ def train(
             progress=watched,
         )
     held_out = result.metrics.get("validation")
-    stages = {stage["stage"]: stage for stage in result.metrics["stages"]}
-    last = stages[max(stages) if held_out is None else held_out["stage"]]
+    # The figures begin with those before the first stage, which has number 0.
+    last = result.metrics["stages"][-1 if held_out is None else held_out["stage"] + 1]
     facts = {
         **describe_model(output),
         "data": images.source,

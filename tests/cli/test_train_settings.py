@@ -50,8 +50,10 @@ def test_options_override_assignments_and_these_the_file(run, tmp_path):
 
 
 def test_every_setting_can_be_assigned(run):
-    for name, value in printed(run, "--data", "digits").items():
-        assert printed(run, "--set", f"{name}={json.dumps(value)}")[name] == value
+    values = printed(run, "--data", "digits")
+    others = values | {"lr": 0.25, "seed": 7, "augment": "flip", "stage_lr_factors": [0.5] * values["stages"]}
+    assignments = [part for name in others for part in ("--set", f"{name}={json.dumps(others[name])}")]
+    assert printed(run, *assignments) == others
 
 
 @pytest.mark.parametrize(

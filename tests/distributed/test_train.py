@@ -250,7 +250,7 @@ def test_ctrl_c_ends_the_command_with_a_checkpoint_from_which_a_local_run_goes_o
     assert "run the same command with --resume" in said.splitlines()[-1], said
     tensors, values = load_tensors(tmp_path / "m" / "checkpoint" / "state.safetensors")
     assert 0 < values["iteration"] < 4000
-    assert tensors["model.head.hash_layer.weight"].shape == (16, 512)
+    assert tensors["model.network.head.hash_layer.weight"].shape == (16, 512)
     deadline = time.monotonic() + 30
     while any(session_of(pid) == training.pid for pid, _ in command_lines()):
         assert time.monotonic() < deadline, "processes are left"

@@ -229,6 +229,7 @@ def test_all_processes_report_one_model_and_the_codes_of_one_process(gang, alone
     assert distance(*z) < 1e-4
     assert np.unpackbits(pack(z[0]) ^ pack(z[1])).sum() <= N * config.n_bits / 1000
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [
+        "README.md",
         "config.json",
         "metrics.json",
         "model.safetensors",

@@ -163,7 +163,7 @@ def test_resuming_a_finished_run_returns_its_result(straight):
 
 def test_a_finished_run_leaves_a_model_and_no_checkpoint(straight):
     files = sorted(path.name for path in straight(WHOLE).model_dir.iterdir())
-    assert files == ["config.json", "metrics.json", "model.safetensors"]
+    assert files == ["README.md", "config.json", "metrics.json", "model.safetensors"]
 
 
 def test_the_stored_metrics_are_the_returned_ones(straight):
