@@ -77,7 +77,13 @@ def encode_with_ray(
     a worker as they are, and HashnetError for what else a worker raised, for units that lose every worker,
     and if no unit ends within ``stall_timeout_s``.
     """
-    source = open_source(data, image_root=image_root, image_column=image_column, key_column=key_column)
+    source = open_source(
+        data,
+        image_root=image_root,
+        image_column=image_column,
+        key_column=key_column,
+        in_memory=indices is not None,
+    )
     model = load_model(model_dir)
     settings = settings_of(
         source,
@@ -95,7 +101,7 @@ def encode_with_ray(
         source=source,
         rows=indices,
     )
-    with open_job(Path(output), settings, max_error_rate=max_error_rate) as job:
+    with open_job(Path(output), settings, max_error_rate=max_error_rate, source=source) as job:
         meter = RateMeter(progress, settings.n_images, done=job.n_done, rejected=job.n_rejects)
         if job.remaining:
             with ray_cluster(address):

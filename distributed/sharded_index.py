@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial as partial_of
 from pathlib import Path
@@ -25,13 +23,13 @@ from .asking import Request, ask, ask_once
 from .cluster import ensure_ray
 from .gather import Answer, gather_balls, gather_counts, gather_neighbors, join_balls, join_neighbors
 from .health import ShardHealth
-from .keeper import Keeper
 from .pace import HedgeAfter
 from .parts import describe
 from .placement import place_rows
 from .replicas import Watch
+from .serving_version import ServingVersion
 from .settings import DEFAULT_WATCH, Settings, all_paths, check_shard, check_timeout
-from .sources import FileSource, MemorySource
+from .sources import FileSource, MemorySource, Source
 from .version import Version
 from .wire import INLINE_BYTES, Method, Question
 
@@ -45,16 +43,10 @@ class ShardedIndex:
     answer says which are missing. Methods may be called from any number of threads.
     """
 
-    def __init__(self, version: Version, settings: Settings, *, path: Path | None) -> None:
+    def __init__(self, source: Source, settings: Settings) -> None:
         """Not for users: see ``open`` and ``from_codes``."""
-        self._lock = threading.Lock()
-        self._swapping = threading.Lock()
-        self._version = version
-        self._drained: list[Version] = []
-        self._path = path
         self._settings = settings
-        self._closed = False
-        self._keeper = Keeper(self._versions, self._retire, settings.watch)
+        self._serving = ServingVersion(Version(source, settings).start_all(), settings.watch)
 
     @classmethod
     def open(
@@ -93,7 +85,7 @@ class ShardedIndex:
         settings = Settings(replicas, threads, cpus_per_shard, timeout_s, hedge_after_s, watch)
         source = FileSource(paths, describe(paths[0], shards), preload=preload, verify=verify)
         ensure_ray()
-        return cls(Version(source, settings).start_all(), settings, path=paths[0])
+        return cls(source, settings)
 
     @classmethod
     def from_codes(
@@ -128,30 +120,30 @@ class ShardedIndex:
             parts=[(ray.put(codes[part]), ray.put(ids[part])) for part in rows],
             n_codes=tuple(part.stop - part.start for part in rows),
         )
-        return cls(Version(source, settings).start_all(), settings, path=None)
+        return cls(source, settings)
 
     @property
     def path(self) -> Path | None:
         """The directory that is served, None for codes in memory."""
-        return self._path
+        return self._source.path_of(0)
 
     @property
     def n_bits(self) -> int:
         """Bits of a code."""
-        return self._version.source.n_bits
+        return self._source.n_bits
 
     @property
     def fingerprint(self) -> str | None:
         """Fingerprint of the code space, None where none was given."""
-        return self._version.source.fingerprint
+        return self._source.fingerprint
 
     @property
     def shard_sizes(self) -> tuple[int, ...]:
         """Number of codes of each shard."""
-        return self._version.source.n_codes
+        return self._source.n_codes
 
     def __len__(self) -> int:
-        return self._version.n_codes
+        return sum(self._source.n_codes)
 
     @overload
     def search(
@@ -191,7 +183,7 @@ class ShardedIndex:
         than k codes. ``timeout_s`` bounds this question in place of the index's own. Raises what
         ``Index.search`` raises, and IncompleteError where a shard is missing.
         """
-        with self._serving() as version:
+        with self._serving.use() as version:
             _check_queries(queries, fingerprint, version)
             k = check_k(k, version.n_codes, pad=pad)
             request = self._request("search", queries, k, partial, timeout_s)
@@ -232,7 +224,7 @@ class ShardedIndex:
 
         ``partial`` and ``timeout_s`` as in ``search``.
         """
-        with self._serving() as version:
+        with self._serving.use() as version:
             _check_queries(queries, fingerprint, version)
             radius = check_radius(radius, version.source.n_bits)
             request = self._request("search_radius", queries, radius, partial, timeout_s)
@@ -273,7 +265,7 @@ class ShardedIndex:
 
         ``partial`` and ``timeout_s`` as in ``search``; the counts are then those of the shards that answered.
         """
-        with self._serving() as version:
+        with self._serving.use() as version:
             _check_queries(queries, fingerprint, version)
             radius = check_radius(radius, version.source.n_bits)
             request = self._request("count_radius", queries, radius, partial, timeout_s)
@@ -284,7 +276,7 @@ class ShardedIndex:
     def keys_of(self, ids: Ids) -> list[str | None]:
         """Return the source key of each id, None where it has none."""
         ids = np.asarray(ids, dtype=np.int64).ravel()
-        with self._serving() as version:
+        with self._serving.use() as version:
             shared = ray.put(ids) if ids.nbytes > INLINE_BYTES else ids
             parts = ask_once(
                 version, lambda actor: actor.keys_of.remote(shared), timeout_s=self._settings.timeout_s
@@ -299,7 +291,7 @@ class ShardedIndex:
         """
         if isinstance(query, np.ndarray) and query.ndim == 1:
             query = query[None, :]
-        with self._serving() as version:
+        with self._serving.use() as version:
             check_codes(query, version.source.n_bits, name="query")
             if len(query) != 1:
                 raise ValueError(f"explain takes one query, got {len(query)}")
@@ -317,7 +309,7 @@ class ShardedIndex:
 
     def health(self) -> tuple[ShardHealth, ...]:
         """Return the condition and latency of every replica, shard by shard; this asks nobody."""
-        with self._serving() as version:
+        with self._serving.use() as version:
             return version.health()
 
     def check(self) -> tuple[ShardHealth, ...]:
@@ -326,7 +318,7 @@ class ShardedIndex:
         A replica whose bytes changed since it was opened is ended, and started again from the next copy. This
         reads all files once; searches go on meanwhile.
         """
-        with self._serving() as version:
+        with self._serving.use() as version:
             version.check()
             return version.health()
 
@@ -335,12 +327,12 @@ class ShardedIndex:
 
         ``node`` is the id of a Ray node; by default the one where it fits best. Raises what stopped it.
         """
-        with self._serving() as version:
+        with self._serving.use() as version:
             return self._add(version, shard, node)
 
     def remove_replica(self, shard: int, number: int) -> None:
         """End one replica of a shard after it has answered what it was asked; not the last that answers."""
-        with self._serving() as version, version.lock:
+        with self._serving.use() as version, version.lock:
             version.drain(check_shard(shard, version.n_shards), number)
 
     def move_replica(self, shard: int, number: int, *, node: str | None = None) -> int:
@@ -348,7 +340,7 @@ class ShardedIndex:
 
         The old one answers until the new one does, and then what it was asked before it ends.
         """
-        with self._serving() as version:
+        with self._serving.use() as version:
             version.find(check_shard(shard, version.n_shards), number)
             new = self._add(version, shard, node)
             with version.lock:
@@ -364,8 +356,8 @@ class ShardedIndex:
         Raises what ``open`` raises, and ValueError where ``n_bits`` differ.
         """
         paths = all_paths(path, copies)
-        with self._swapping:
-            old = self._serving_now()
+
+        def successor(old: Version) -> Version:
             if not isinstance(old.source, FileSource):
                 raise ValueError("codes in memory cannot be swapped for files; open the directory instead")
             source = replace(old.source, paths=paths, description=describe(paths[0], old.n_shards))
@@ -374,24 +366,13 @@ class ShardedIndex:
                     f"an index of {old.source.n_bits} bits cannot be swapped for one of {source.n_bits}: "
                     "questions under way would fail; open it beside this one"
                 )
-            new = Version(source, self._settings).start_all(held=old.bytes_held())
-            with self._lock:
-                if self._closed:
-                    new.close()
-                    raise ValueError("the sharded index was closed while it was swapped")
-                self._version, self._path = new, paths[0]
-                self._drained.append(old)
+            return Version(source, self._settings).start_all(held=old.bytes_held())
+
+        self._serving.swap(successor)
 
     def close(self) -> None:
         """End the replicas; calling it again does nothing."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-            versions = [self._version, *self._drained]
-        self._keeper.stop()
-        for version in versions:
-            version.close()
+        self._serving.close()
 
     def __enter__(self) -> Self:
         return self
@@ -407,31 +388,9 @@ class ShardedIndex:
             f"ShardedIndex({where}, n_bits={self.n_bits}, codes={len(self)}, shards={len(self.shard_sizes)})"
         )
 
-    @contextlib.contextmanager
-    def _serving(self) -> Iterator[Version]:
-        """Give the version that serves, and keep it from being drained within the block."""
-        with self._lock:
-            version = self._serving_now()
-            # Under this lock, so that a swap sees either no user or one who got the old version.
-            version.enter()
-        try:
-            yield version
-        finally:
-            version.leave()
-
-    def _serving_now(self) -> Version:
-        if self._closed:
-            raise ValueError("the sharded index is closed; open it again")
-        return self._version
-
-    def _versions(self) -> list[Version]:
-        with self._lock:
-            return [] if self._closed else [self._version, *self._drained]
-
-    def _retire(self, version: Version) -> None:
-        with self._lock:
-            self._drained.remove(version)
-        version.close()
+    @property
+    def _source(self) -> Source:
+        return self._serving.latest.source
 
     def _add(self, version: Version, shard: int, node: str | None) -> int:
         replica = version.start(check_shard(shard, version.n_shards), node=node)

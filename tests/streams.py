@@ -25,12 +25,18 @@ def number(entry):
 
 def write_tar(path, members, format=tarfile.GNU_FORMAT):  # noqa: A002
     """Write a tar file of (name, bytes) pairs."""
-    with tarfile.open(path, "w", format=format) as tar:
+    with path.open("wb") as file:
+        write_tar_to(file, members, format)
+    return path
+
+
+def write_tar_to(file, members, format=tarfile.GNU_FORMAT):  # noqa: A002
+    """Write (name, bytes) pairs as a tar file to an open file."""
+    with tarfile.open(fileobj=file, mode="w", format=format) as tar:
         for name, data in members:
             info = tarfile.TarInfo(name)
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
-    return path
 
 
 def write_parquet(path, images, *, group=10, **columns):

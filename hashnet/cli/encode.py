@@ -27,9 +27,9 @@ def encode(
         typer.Option(
             "--data",
             metavar="DATA",
-            help="digits (embedded), an image folder, a .csv or .txt list, an image pack .npz; or a stream: "
-            "Parquet with image bytes, tar shards, a folder of either, a text file of addresses (s3://, "
-            "gs://, file://).",
+            help="digits (embedded), a .csv or .txt list, an image pack .npz; or a stream of any size, here "
+            "or at s3:// or gs://: an image folder, Parquet with image bytes, tar shards, a folder of "
+            "either, a text file of addresses.",
         ),
     ],
     output: Annotated[
@@ -116,7 +116,7 @@ def encode(
     columns = {"image_column": image_column, "key_column": key_column}
     images = None
     if part != "all" or not workers:
-        images = open_source(data, image_root=image_root, **columns)
+        images = open_source(data, image_root=image_root, **columns, in_memory=part != "all")
     if part != "all":
         if not isinstance(images, ImageSet):
             raise ValueError(f"{data} is a stream and has no split; leave --part out")

@@ -63,7 +63,7 @@ def open_sources(sources: Sequence[str | None], *, image_root: Path | None = Non
         if source is None or not (source == "digits" or Path(source).exists()):
             continue
         try:
-            opened.append(open_source(source, image_root=image_root))
+            opened.append(open_source(source, image_root=image_root, in_memory=True))
         except ColumnError:
             # Whoever encoded it named the columns; here nobody does.
             continue

@@ -260,7 +260,7 @@ def train(
     }
     settings = gather_settings(config, assignments or [], given)
     if print_config:
-        print_settings(settings, data, image_root)
+        print_settings(settings, data, protocol=protocol, image_root=image_root)
         return
     if data is None or output is None:
         missing = " and ".join(

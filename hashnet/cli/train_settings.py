@@ -28,14 +28,16 @@ def gather_settings(file: Path | None, assignments: list[str], given: dict[str, 
     return TrainConfig(**values)
 
 
-def print_settings(settings: TrainConfig, data: str | None, image_root: Path | None) -> None:
+def print_settings(
+    settings: TrainConfig, data: str | None, *, protocol: str | None, image_root: Path | None
+) -> None:
     """Print the settings as TOML; with data, as they would be for a training on it."""
     from hashnet.training.config_file import write_config
 
     if data is not None:
-        from hashnet.datasets import open_images, split
+        from hashnet.cli.choosing import training_rows
         from hashnet.training.task import completed
 
-        images = open_images(data, image_root=image_root)
-        settings = completed(images, split(images, seed=settings.seed).database, settings)
+        images, rows = training_rows(data, protocol=protocol, image_root=image_root, seed=settings.seed)
+        settings = completed(images, rows, settings)
     typer.echo(write_config(settings), nl=False)

@@ -1,4 +1,4 @@
-"""Image sets (digits, folders, lists, packs, arrays), protocols to split them by, and streams."""
+"""Image sets (digits, folders, lists, packs, arrays), protocols to split them by, and streams of any size."""
 
 from hashnet.datasets.arrays import ArrayImages, check_pixels
 from hashnet.datasets.decode import decode_image, load_image

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple, NoReturn, Protocol, runtime_checkable
 
 from PIL import Image
@@ -29,7 +30,7 @@ class Entry(NamedTuple):
 
 
 class Part(Protocol):
-    """Consecutive rows of a stream, told by place alone: small, and readable wherever the files are seen."""
+    """Consecutive rows of a stream, told by place or name, and readable wherever its files are seen."""
 
     def entries(self) -> Iterator[Entry]:
         """Yield the rows in order; raise SourceChangedError or DamagedError if they are not as indexed."""
@@ -57,6 +58,17 @@ class ImageStream(Protocol):
 
 
 ImageSource = ImageSet | ImageStream
+
+
+@runtime_checkable
+class ListedStream(ImageStream, Protocol):
+    """A stream that can tell what changed between two runs of a job."""
+
+    def save_listing(self, path: Path) -> None:
+        """Write to ``path`` what the stream is made of."""
+
+    def changes_since(self, path: Path, version: str) -> str | None:
+        """Return in words what changed since the listing at ``path`` of ``version``; None without that."""
 
 
 def set_entries(images: ImageSet, rows: Iterable[int]) -> Iterator[Entry]:

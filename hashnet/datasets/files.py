@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hashnet.datasets.decode import load_image
-from hashnet.datasets.images import digest
+from hashnet.datasets.images import digest, files_digest
 
 
 class FileImages:
@@ -59,11 +59,9 @@ class FileImages:
 
     def version(self) -> str:
         """Return a digest of all paths, file sizes and modification times."""
-        facts = np.empty((len(self), 2), dtype="<i8")
-        for i in range(len(self)):
-            found = self._stat(i)
-            facts[i] = (-1, -1) if found is None else (found.st_size, found.st_mtime_ns)
-        return digest("file versions", [*(os.fsencode(path) for path in self._paths), facts.tobytes()])
+        found = (self._stat(i) for i in range(len(self)))
+        facts = ((-1, -1) if one is None else (one.st_size, one.st_mtime_ns) for one in found)
+        return files_digest(map(os.fsencode, self._paths), facts, len(self))
 
     def _size(self, i: int) -> int:
         found = self._stat(i)

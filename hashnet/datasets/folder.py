@@ -12,6 +12,7 @@ from hashnet.datasets.decode import SUFFIXES
 from hashnet.datasets.files import FileImages
 from hashnet.datasets.images import QUERY_SPLIT, TRAIN_SPLIT
 from hashnet.datasets.labels import one_hot
+from hashnet.datasets.walking import image_paths
 
 # Folders that are the two sides of a split rather than classes.
 _SIDES = {
@@ -21,15 +22,15 @@ _SIDES = {
 
 
 def open_folder(folder: Path) -> FileImages:
-    """Return the images below ``folder`` in the order of their relative paths.
+    """Return the images below ``folder`` in the order of their relative paths as bytes, listed in memory.
 
     If every image lies in a sub-folder, the first-level sub-folders are the classes. If these are a pair like
     ``train`` and ``test`` (``database``, ``query`` or ``val``), they are the split instead, and the folders
     in them the classes. If any image lies outside a class, nothing is labelled. Hidden files and folders and
-    files that are no images by their suffix are left out. Raises ValueError if no image is left, or if there
-    are more sides than two.
+    files that are no images by their suffix are left out, as ``image_paths`` tells. Raises ValueError if no
+    image is left, or if there are more sides than two.
     """
-    paths = sorted(_walk(folder))
+    paths = sorted(image_paths(folder), key=os.fsencode)
     if not paths:
         lists = (folder / "train.txt").is_file() and "; its published lists are opened by a protocol"
         raise ValueError(
@@ -73,18 +74,3 @@ def _labels_of(paths: list[str]) -> tuple[NDArray[np.uint8] | None, tuple[str, .
     label = np.array([column[first] for first in firsts], dtype=np.int64)
     classes = tuple(os.fsencode(first).decode("utf-8", "backslashreplace") for first in names)
     return one_hot(label, len(classes)), classes
-
-
-def _walk(folder: Path) -> list[str]:
-    found = []
-    # Links to folders are not followed: they may form a cycle.
-    for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        below = os.path.relpath(place, folder)
-        prefix = "" if below == "." else below.replace(os.sep, "/") + "/"
-        found += [
-            prefix + name
-            for name in files
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122
-        ]
-    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -12,6 +13,8 @@ from PIL import Image
 
 TRAIN_SPLIT = 0
 QUERY_SPLIT = 1
+# Size and modification time of a file.
+_FACTS = struct.Struct("<qq")
 
 
 @runtime_checkable
@@ -70,4 +73,16 @@ def digest(kind: str, parts: Iterable[bytes]) -> str:
     for part in parts:
         hasher.update(len(part).to_bytes(8, "little"))
         hasher.update(part)
+    return f"sha256:{hasher.hexdigest()}"
+
+
+def files_digest(paths: Iterable[bytes], facts: Iterable[tuple[int, int]], n: int) -> str:
+    """Return ``digest`` of the paths of ``n`` files and, as the last part, of all their sizes and times."""
+    hasher = hashlib.sha256(b"file versions")
+    for path in paths:
+        hasher.update(len(path).to_bytes(8, "little"))
+        hasher.update(path)
+    hasher.update((_FACTS.size * n).to_bytes(8, "little"))
+    for size, mtime_ns in facts:
+        hasher.update(_FACTS.pack(size, mtime_ns))
     return f"sha256:{hasher.hexdigest()}"

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,6 +12,7 @@ import numpy as np
 
 from hashnet.datasets.decode import load_image
 from hashnet.datasets.entries import MAX_IMAGE_BYTES, Entry, bad_entry, bytes_entry, too_large
+from hashnet.datasets.fetching import fetched
 from hashnet.datasets.storage import (
     BlockReader,
     Storage,
@@ -27,8 +26,6 @@ from hashnet.datasets.storage import (
 
 INDEX_STEP = 256
 MAX_LINE_BYTES = 16 * 2**10
-# Each request waits for the network most of its time.
-REQUESTS_AT_ONCE = 16
 _PIECE_BYTES = 2**20
 
 
@@ -49,7 +46,7 @@ class LocationPart:
         for _ in range(self.skip):
             next(lines)
         numbered = ((row, next(lines)) for row in range(self.start, self.stop))
-        yield from _fetched(numbered, self.base)
+        yield from fetched(_entry(row, line, self.base) for row, line in numbered)
 
 
 class LocationList:
@@ -131,25 +128,11 @@ def _text(line: bytes, at: int) -> str:
     return text
 
 
-def _fetched(rows: Iterable[tuple[int, str]], base: tuple[Storage, str]) -> Iterator[Entry]:
-    """Yield the entries in order, as many requests at once as pay."""
-    pool: ThreadPoolExecutor | None = None
-    waiting: deque[Entry | Future[Entry]] = deque()
-    try:
-        for row, line in rows:
-            storage, path = _place(line, base)
-            if storage.is_local:
-                waiting.append(Entry(row, line, partial(load_image, path, key=line)))
-            else:
-                pool = pool or ThreadPoolExecutor(REQUESTS_AT_ONCE, thread_name_prefix="fetch")
-                waiting.append(pool.submit(fetch, storage, path, row, line))
-            if len(waiting) > REQUESTS_AT_ONCE:
-                yield _done(waiting.popleft())
-        while waiting:
-            yield _done(waiting.popleft())
-    finally:
-        if pool is not None:
-            pool.shutdown(cancel_futures=True)
+def _entry(row: int, line: str, base: tuple[Storage, str]) -> Entry | Callable[[], Entry]:
+    storage, path = _place(line, base)
+    if storage.is_local:
+        return Entry(row, line, partial(load_image, path, key=line))
+    return partial(fetch, storage, path, row, line)
 
 
 def fetch(storage: Storage, path: str, row: int, key: str) -> Entry:
@@ -177,7 +160,3 @@ def _place(line: str, base: tuple[Storage, str]) -> tuple[Storage, str]:
         return locate(line)
     storage, folder = base
     return storage, relative_to(storage, line, folder)
-
-
-def _done(entry: Entry | Future[Entry]) -> Entry:
-    return entry.result() if isinstance(entry, Future) else entry

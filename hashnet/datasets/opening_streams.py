@@ -1,15 +1,17 @@
-"""Find out whether a user's data is a stream (Parquet, tar shards, addresses), and open it."""
+"""Find out whether a user's data is a stream (image folder, Parquet, tar shards, addresses), and open it."""
 
 from __future__ import annotations
 
 import os
 import posixpath
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hashnet.datasets.decode import SUFFIXES
 from hashnet.datasets.entries import ImageSource, ImageStream
 from hashnet.datasets.opening import open_images
+from hashnet.datasets.walking import FoundFile, image_files
 
 if TYPE_CHECKING:
     from hashnet.datasets.storage import Storage, StoredFile
@@ -26,15 +28,23 @@ def open_source(
     image_root: str | Path | None = None,
     image_column: str | None = None,
     key_column: str | None = None,
+    in_memory: bool = False,
 ) -> ImageSource:
     """Return what ``data`` names: an image set as ``open_images`` returns it, or a stream.
 
-    A stream is a .parquet or .tar file, a folder of these, or a text file (.txt, .lst, .list, .urls) of
-    addresses, each on this machine or in storage that pyarrow reads (s3://, gs://, file://). The columns are
-    for Parquet and found where they are not given; ``image_root`` is where the paths of a list begin. Raises
-    FileNotFoundError, ValueError or DamagedError.
+    A stream is a folder of images, a .parquet or .tar file, a folder of these, or a text file (.txt, .lst,
+    .list, .urls) of addresses, each on this machine or in storage that pyarrow reads (s3://, gs://, file://).
+    ``in_memory`` makes an image set of a folder of this machine, for who needs its labels or chosen rows. The
+    columns are for Parquet and found where they are not given; ``image_root`` is where the paths of a list
+    begin. Raises FileNotFoundError, ValueError or DamagedError.
     """
-    stream = _open_stream(str(data), image_root=image_root, image_column=image_column, key_column=key_column)
+    stream = _open_stream(
+        str(data),
+        image_root=image_root,
+        image_column=image_column,
+        key_column=key_column,
+        in_memory=in_memory,
+    )
     if stream is None and "://" in str(data):
         # What is left is an image set, and those are files of this machine.
         data = absolute_data(data)
@@ -56,9 +66,15 @@ def absolute_data(data: str | Path) -> str:
 
 
 def _open_stream(
-    data: str, *, image_root: str | Path | None, image_column: str | None, key_column: str | None
+    data: str,
+    *,
+    image_root: str | Path | None,
+    image_column: str | None,
+    key_column: str | None,
+    in_memory: bool,
 ) -> ImageStream | None:
     """Return the stream that ``data`` is, or None for an image set."""
+    from hashnet.datasets.folder_stream import FolderStream
     from hashnet.datasets.storage import locate
 
     storage, path = locate(data)
@@ -67,12 +83,17 @@ def _open_stream(
             return None
         # Workers start in folders of their own.
         path = str(Path(path).absolute())
-    files, kind = _files_of(storage, path)
-    if not files:
-        return None
     # Without the query of an address, which may hold anything.
     source = data.split("?", 1)[0] if "://" in data else data
     name = posixpath.basename(path.rstrip("/")) or source
+    images = _images_in(storage, path)
+    if images is not None:
+        if storage.is_local:
+            # As the image set of the folder has them.
+            source, name = path if "://" in data else str(Path(data)), Path(path).resolve().name
+        wanted = not (in_memory and storage.is_local)
+        return FolderStream(storage, path, images, name=name, source=source) if wanted else None
+    files, kind = _files_of(storage, path)
     if kind == "tar":
         from hashnet.datasets.tar_shards import TarShards
 
@@ -83,58 +104,73 @@ def _open_stream(
         return ParquetImages(
             files, name=name, source=source, image_column=image_column, key_column=key_column
         )
-    from hashnet.datasets.location_list import LocationList, first_line
+    if kind == "list":
+        return _open_list(storage, path, files[0], name=name, source=source, image_root=image_root)
+    return None
 
-    if storage.is_local and not path.lower().endswith(".urls") and "://" not in first_line(files[0]):
+
+def _open_list(
+    storage: Storage, path: str, file: StoredFile, *, name: str, source: str, image_root: str | Path | None
+) -> ImageStream | None:
+    """Return the list of addresses that ``file`` is, or None for a list of plain paths of this machine."""
+    from hashnet.datasets.location_list import LocationList, first_line
+    from hashnet.datasets.storage import locate
+
+    if storage.is_local and not path.lower().endswith(".urls") and "://" not in first_line(file):
         return None
     base = (storage, posixpath.dirname(path)) if image_root is None else locate(str(image_root))
     if base[0].is_local:
         base = base[0], str(Path(base[1]).absolute())
-    return LocationList(files[0], name=name, source=source, base=base)
+    return LocationList(file, name=name, source=source, base=base)
+
+
+def _images_in(storage: Storage, path: str) -> Iterator[FoundFile] | None:
+    """Return the image files below a folder, None if there are none or it is no folder.
+
+    One walk tells what the folder holds and lists it.
+    """
+    if not _is_folder(storage, path):
+        return None
+    images = image_files(storage, path)
+    first = next(images, None)
+    return None if first is None else chain([first], images)
 
 
 def _files_of(storage: Storage, path: str) -> tuple[list[StoredFile], str]:
     """Return the files of a stream and what kind they are; none for anything else on this machine."""
     from hashnet.datasets.storage import files_below, stored_file
 
-    lowered = path.lower()
-    if lowered.endswith(_PACKED_TAR):
-        raise ValueError(f"{path} is compressed, and its images have no fixed place; unpack it to .tar")
-    kind = _kind(lowered)
-    is_folder = os.path.isdir(path) if storage.is_local else kind is None  # noqa: PTH112 - a FIFO is none
-    if not is_folder:
+    kind = _kind(path)
+    if not _is_folder(storage, path):
         regular = not storage.is_local or os.path.isfile(path)  # noqa: PTH113
         if kind is None or not regular:
             return [], ""
         return [stored_file(storage, path, posixpath.basename(path))], kind
-    if storage.is_local and _holds_images(path):
-        return [], ""
     files = files_below(storage, path, (*PARQUET, *TAR))
-    found = sorted({_kind(file.name.lower()) or "" for file in files})
+    found = sorted({_kind(file.name) or "" for file in files})
     if len(found) > 1:
         raise ValueError(f"{path} holds both Parquet and tar files; give the folder of one kind")
     if not files and not storage.is_local:
         raise ValueError(
-            f"{path} holds no .parquet and no .tar files; for single image files in object storage give a "
-            ".txt list of their addresses"
+            f"{path} holds no images, no .parquet and no .tar files; wanted is a folder of either, or the "
+            "address of one such file or of a .txt list of addresses"
         )
     return files, found[0] if found else ""
 
 
-def _kind(lowered: str) -> str | None:
+def _is_folder(storage: Storage, path: str) -> bool:
+    """Return whether ``path`` is a folder; of object storage: whether it has no name of a stream."""
+    if storage.is_local:
+        return os.path.isdir(path)  # noqa: PTH112 - a FIFO is none
+    return _kind(path) is None
+
+
+def _kind(name: str) -> str | None:
+    """Return the kind of stream that a name stands for; raise ValueError for packed tar files."""
+    lowered = name.lower()
+    if lowered.endswith(_PACKED_TAR):
+        raise ValueError(f"{name} is compressed, and its images have no fixed place; unpack it to .tar")
     for kind, suffixes in (("parquet", PARQUET), ("tar", TAR), ("list", LISTS)):
         if lowered.endswith(suffixes):
             return kind
     return None
-
-
-def _holds_images(folder: str) -> bool:
-    """Return whether an image file lies anywhere below ``folder``; it ends with the first."""
-    for _, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        if any(
-            os.path.splitext(name)[1].lower() in SUFFIXES and not name.startswith(".")  # noqa: PTH122
-            for name in files
-        ):
-            return True
-    return False

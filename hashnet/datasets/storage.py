@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import posixpath
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import pyarrow.fs as pafs
@@ -63,11 +63,16 @@ class StoredFile:
         """Return the open file; raise SourceChangedError if it is no longer the one that was indexed."""
         info = retrying(lambda: self.storage.system.get_file_info(self.path))
         if info.type != pafs.FileType.File or (info.size, _mtime_ns(info)) != (self.size, self.mtime_ns):
-            raise SourceChangedError(
-                f"{self.location} changed since the images were indexed (or this machine sees another file); "
-                "leave the images alone while they are encoded, and run again with a new output"
-            )
+            raise changed_file(self.location)
         return retrying(lambda: self.storage.system.open_input_file(self.path))
+
+
+def changed_file(location: str) -> SourceChangedError:
+    """Return the error of a file that is not the one that was indexed."""
+    return SourceChangedError(
+        f"{location} changed since the images were indexed (or this machine sees another file); "
+        "leave the images alone while they are encoded, and run again with a new output"
+    )
 
 
 class BlockReader:
@@ -109,7 +114,11 @@ def reader_of(stored: StoredFile) -> BlockReader:
 
 
 def locate(location: str) -> tuple[Storage, str]:
-    """Return storage and path of a path or an address; raise ValueError for a scheme that cannot be read."""
+    """Return storage and path of a path or an address; raise ValueError for a scheme that cannot be read.
+
+    The query of an address is what pyarrow reads there (``region``, ``scheme``, ``endpoint_override``, ...);
+    ``gs://anonymous@bucket`` is a public bucket of Google Cloud Storage.
+    """
     if "://" not in location:
         return Storage(""), location
     split = urlsplit(location)
@@ -126,15 +135,16 @@ def locate(location: str) -> tuple[Storage, str]:
         if split.netloc not in ("", "localhost") or not path:
             raise ValueError(f"{location} names no file of this machine; write file:///folder/name")
         return Storage(""), path
-    if "@" in split.netloc:
+    user, at, bucket = split.netloc.rpartition("@")
+    if at and (scheme == "s3" or user != "anonymous"):
         # The source is written into the code store, and a password with it.
         raise ValueError(
             f"an address of {scheme}:// must not carry credentials; give them as the environment does"
         )
-    if not split.netloc:
+    if not bucket:
         raise ValueError(f"{location} names no bucket; write {scheme}://bucket/name")
     query = f"?{split.query}" if split.query else ""
-    return Storage(f"{scheme}://{split.netloc}/{query}"), split.netloc + path.rstrip("/")
+    return Storage(f"{scheme}://{split.netloc}/{query}"), bucket + path.rstrip("/")
 
 
 def stored_file(storage: Storage, path: str, name: str) -> StoredFile:
@@ -155,6 +165,28 @@ def files_below(storage: Storage, folder: str, suffixes: Sequence[str]) -> list[
         if info.type == pafs.FileType.File and not hidden and name.lower().endswith(tuple(suffixes)):
             found.append(StoredFile(storage, info.path, name, info.size, _mtime_ns(info)))
     return sorted(found, key=lambda file: file.name)
+
+
+class Stored(NamedTuple):
+    """What a listing of storage tells of a file or folder; ``mtime_ns`` is -1 where it tells none."""
+
+    path: str
+    is_folder: bool
+    size: int
+    mtime_ns: int
+
+
+def contents_of(storage: Storage, folder: str) -> Iterator[Stored]:
+    """Yield what lies in ``folder`` of object storage; of Google Cloud Storage also all that lies below.
+
+    There pyarrow leaves out, unless it lists recursively, folders that are nothing but a prefix of names.
+    Raises FileNotFoundError for a folder that is none.
+    """
+    selector = pafs.FileSelector(folder, recursive=storage.root.startswith(("gs:", "gcs:")))
+    for info in retrying(lambda: storage.system.get_file_info(selector)):
+        is_file = info.type == pafs.FileType.File
+        if is_file or not selector.recursive:
+            yield Stored(info.path, not is_file, info.size if is_file else -1, _mtime_ns(info))
 
 
 def version_of(kind: str, files: Sequence[StoredFile], *more: bytes) -> str:

@@ -11,18 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from hashnet.datasets.entries import ImageSource, ListedStream
 from hashnet.encoding.code_store import MANIFEST, REJECTS, CodeStore, StoreManifest, commit_manifest
 from hashnet.encoding.durable import write_durably
 from hashnet.encoding.settings import EncodeSettings
 from hashnet.encoding.shards import CodeShard, RejectedRow, ShardEntry, rejects_bytes, write_shard
 from hashnet.errors import DamagedError, ErrorRateError, LockedError, ResumeError
-from hashnet.files import TEMPORARY_SUFFIX, sync_directory
+from hashnet.files import TEMPORARY_SUFFIX, replacing, sync_directory
 
 if TYPE_CHECKING:
     from hashnet.encoding.encoder import EncodedRows
 
 JOB_FOLDER = ".job"
 _SETTINGS = "job.json"
+_LISTING = "images.list"
 _LOCK = "lock"
 _SHOWN_REJECTS = 5
 
@@ -73,9 +75,17 @@ def commit_unit(output: Path, unit: int, rows: EncodedRows) -> Verdict:
 class EncodeJob:
     """The bookkeeping of one encode job: which units remain, when too much was rejected, the last commit."""
 
-    def __init__(self, output: Path, settings: EncodeSettings, *, max_error_rate: float) -> None:
+    def __init__(
+        self,
+        output: Path,
+        settings: EncodeSettings,
+        *,
+        max_error_rate: float,
+        source: ImageSource | None = None,
+    ) -> None:
         self.output = output
         self.settings = settings
+        self._source = source
         self._max_error_rate = max_error_rate
         self._verdicts: dict[int, Verdict] = {}
         self._rejects: list[RejectedRow] = []
@@ -145,6 +155,9 @@ class EncodeJob:
         if path.exists():
             self._check_settings(_read_settings(path))
         else:
+            if isinstance(self._source, ListedStream):
+                with replacing(job_folder / _LISTING) as temporary:
+                    self._source.save_listing(temporary)
             write_durably(path, (json.dumps(self.settings.to_json(), indent=1) + "\n").encode())
             sync_directory(job_folder)
             sync_directory(self.output)
@@ -162,22 +175,32 @@ class EncodeJob:
     def _check_settings(self, found: EncodeSettings) -> None:
         differences = found.differences(self.settings)
         if differences:
+            changes = self._changes(found)
             raise ResumeError(
-                f"{self.output} was begun with other settings ({'; '.join(differences)}); "
+                f"{self.output} was begun with other settings ({'; '.join(differences)}){changes}; "
                 "choose another output, or delete this one to start anew"
             )
 
+    def _changes(self, found: EncodeSettings) -> str:
+        """Return which images changed since the job began, where its listing tells."""
+        if found.identity == self.settings.identity or not isinstance(self._source, ListedStream):
+            return ""
+        changes = self._source.changes_since(self.output / JOB_FOLDER / _LISTING, found.identity)
+        return f"; of the images there are {changes}" if changes else ""
+
 
 @contextmanager
-def open_job(output: Path, settings: EncodeSettings, *, max_error_rate: float) -> Iterator[EncodeJob]:
-    """Create or continue the job in ``output``.
+def open_job(
+    output: Path, settings: EncodeSettings, *, max_error_rate: float, source: ImageSource | None = None
+) -> Iterator[EncodeJob]:
+    """Create or continue the job in ``output``; ``source`` can tell what changed if it is not the same.
 
     Raises ResumeError if it was begun with other settings, FileExistsError if anything else is there, and
     LockedError if another process is at it; then nothing on disk has changed.
     """
     if not 0 <= max_error_rate <= 1:
         raise ValueError(f"max_error_rate must lie between 0 and 1, got {max_error_rate}")
-    job = EncodeJob(output, settings, max_error_rate=max_error_rate)
+    job = EncodeJob(output, settings, max_error_rate=max_error_rate, source=source)
     if (output / MANIFEST).exists():
         job.resume()
         yield job

@@ -53,7 +53,7 @@ def encode_to_store(
         batch_size=encoder.batch_size,
         device=device,
     )
-    with open_job(Path(output), settings, max_error_rate=max_error_rate) as job:
+    with open_job(Path(output), settings, max_error_rate=max_error_rate, source=images) as job:
         meter = RateMeter(progress, settings.n_images, done=job.n_done, rejected=job.n_rejects)
         encode_units(encoder, images, indices, job, meter)
         store = job.finish()

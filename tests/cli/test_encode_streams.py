@@ -5,6 +5,7 @@ from streams import png, write_parquet, write_tar
 
 from hashnet.cli.grid import open_sources
 from hashnet.cli.pictures import Pictures
+from hashnet.datasets import open_images, split
 from hashnet.encoding import CodeStore
 
 
@@ -25,6 +26,20 @@ def test_every_stream_gives_the_codes_of_the_folder(place, tiny_model, run):
         output = place / f"{name}.codes"
         run.json("encode", "--model", tiny_model, "--data", place / name, "--output", output, *more)
         assert CodeStore.open(output).codes().tobytes() == CodeStore.open(place / "a").codes().tobytes()
+
+
+def test_one_side_of_the_split_of_a_folder_has_the_rows_of_its_image_set(tmp_path, tiny_model, run):
+    for i in range(20):
+        (tmp_path / "images" / f"{i % 2}").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "images" / f"{i % 2}" / f"{i}.png").write_bytes(png(i))
+    whole = ("encode", "--model", tiny_model, "--data", tmp_path / "images", "--output")
+    run.json(*whole, tmp_path / "all")
+    run.json(*whole, tmp_path / "queries", "--part", "query", "--seed", 3)
+    everything, queries = CodeStore.open(tmp_path / "all"), CodeStore.open(tmp_path / "queries")
+    expected = split(open_images(tmp_path / "images"), seed=3).query
+    assert queries.ids().tolist() == expected.tolist()
+    assert queries.keys() == [everything.keys()[row] for row in expected]
+    assert queries.codes().tobytes() == everything.codes()[expected].tobytes()
 
 
 @pytest.mark.parametrize(

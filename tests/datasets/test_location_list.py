@@ -7,7 +7,7 @@ import pyarrow.fs as pafs
 import pytest
 from streams import number, png, random_cuts, rows_of
 
-from hashnet.datasets import location_list, open_source, storage
+from hashnet.datasets import fetching, location_list, open_source, storage
 from hashnet.errors import SourceChangedError, UnreadableImageError
 
 
@@ -166,7 +166,7 @@ def test_only_a_few_objects_are_fetched_ahead(bucket):
     stream, handler = bucket
     rows = stream.part(0, 40).entries()
     next(rows)
-    assert len(handler.asked) <= location_list.REQUESTS_AT_ONCE + 1
+    assert len(handler.asked) <= fetching.REQUESTS_AT_ONCE + 1
     rows.close()
 
 

@@ -8,17 +8,27 @@ from hashnet.datasets.entries import ImageStream
 from hashnet.datasets.opening_streams import absolute_data, open_source
 
 
-def test_digits_folders_and_packs_are_image_sets(tmp_path):
+def test_a_folder_is_a_stream_and_on_request_an_image_set(tmp_path):
     (tmp_path / "cat").mkdir()
     (tmp_path / "cat" / "a.png").write_bytes(png(1))
-    for data in ("digits", tmp_path, str(tmp_path), f"file://{tmp_path}"):
-        assert isinstance(open_source(data), ImageSet)
+    for data in (tmp_path, str(tmp_path), f"file://{tmp_path}"):
+        stream, images = open_source(data), open_source(data, in_memory=True)
+        assert isinstance(stream, ImageStream)
+        assert isinstance(images, ImageSet)
+        assert (stream.name, stream.source) == (images.name, images.source)
+    assert isinstance(open_source("digits"), ImageSet)
 
 
 def test_a_folder_of_images_stays_one_beside_a_parquet_file(tmp_path):
     (tmp_path / "a.png").write_bytes(png(1))
     write_parquet(tmp_path / "labels.parquet", [png(1)])
-    assert isinstance(open_source(tmp_path), ImageSet)
+    assert [entry.key for entry in open_source(tmp_path).part(0, 1).entries()] == ["a.png"]
+    assert len(open_source(tmp_path)) == 1
+
+
+def test_a_folder_in_memory_that_holds_tar_files_is_a_stream_all_the_same(tmp_path):
+    write_tar(tmp_path / "x.tar", [("a.png", png(1))])
+    assert isinstance(open_source(tmp_path, in_memory=True), ImageStream)
 
 
 def test_folders_of_streams_are_streams_also_by_address(tmp_path):

@@ -1,17 +1,12 @@
 """Builds and bulk queries whose driver and workers are killed at random moments end with the same bytes."""
 
-import os
 import random
 import shutil
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
 from codesets import make_codes
-from ray_processes import ray_processes
+from killed_jobs import Job, wait_until
 
 from hashnet.encoding import build_index
 from hashnet.index import open_codes
@@ -48,61 +43,6 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def cluster():
-    """A Ray of its own that outlives its drivers."""
-    cluster_utils = pytest.importorskip("ray.cluster_utils")
-    cluster = cluster_utils.Cluster(
-        initialize_head=True,
-        head_node_args={"num_cpus": 2, "object_store_memory": 200 * 2**20, "include_dashboard": False},
-    )
-    yield cluster
-    cluster.shutdown()
-
-
-class Job:
-    """A driver in a process of its own, started again whenever it is gone."""
-
-    def __init__(self, script, arguments, commits):
-        self._command = [sys.executable, "-c", script, *map(str, arguments)]
-        # Files that appear one by one as units are done.
-        self._commits = commits
-        self._process = None
-
-    @property
-    def n_done(self):
-        return len(list(self._commits()))
-
-    @property
-    def runs(self):
-        return self._process is not None and self._process.poll() is None
-
-    @property
-    def ended(self):
-        return self._process.returncode == 0
-
-    def start(self):
-        self._process = subprocess.Popen(self._command, stderr=subprocess.PIPE)
-
-    def end(self):
-        """Wait for the end; fail the test if the driver failed by itself."""
-        _, said = self._process.communicate(timeout=300)
-        assert self._process.returncode == 0, said.decode()[-2000:]
-
-    def kill(self):
-        self._process.kill()
-        self._process.communicate()
-
-
-def wait_until(condition, limit_s):
-    end = time.monotonic() + limit_s
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.002)
-    return False
-
-
 def disturb(job, worker, chance, output, whole, content):
     """Kill drivers and workers of ``job`` at random moments, and have it done again whenever it was done.
 
@@ -117,14 +57,10 @@ def disturb(job, worker, chance, output, whole, content):
         wait_until(lambda: not job.runs, chance.choice([0, chance.uniform(0, 0.5), chance.uniform(0, 4)]))
         # A third one could find the unit that ended two already, which is given up then.
         for _ in range(chance.randint(0, 2)):
-            if job.runs and wait_until(lambda: not job.runs or ray_processes(worker, below=os.getpid()), 20):
-                for process in ray_processes(worker, below=os.getpid())[:1]:
-                    os.kill(process, signal.SIGKILL)
-                    kills["worker"] += 1
+            kills["worker"] += job.runs and job.kill_worker(worker, limit_s=20)
             wait_until(lambda: not job.runs, chance.uniform(0, 2))
         if job.runs:
-            job.kill()
-            kills["driver"] += 1
+            kills["driver"] += job.kill()
         else:
             job.end()
         if output.is_dir() or (output.exists() and job.ended):
@@ -138,19 +74,19 @@ def disturb(job, worker, chance, output, whole, content):
     assert all(kills.values())
 
 
-def test_a_build_ends_with_the_bytes_of_an_undisturbed_one(folder, cluster, tmp_path):
+def test_a_build_ends_with_the_bytes_of_an_undisturbed_one(folder, lasting_cluster, tmp_path):
     def content(path):
         return {str(one.relative_to(path)): one.read_bytes() for one in path.rglob("*") if one.is_file()}
 
     output = tmp_path / "a.hnx"
-    arguments = (folder / "codes.npy", output, cluster.address)
+    arguments = (folder / "codes.npy", output, lasting_cluster.address)
     job = Job(BUILD, arguments, lambda: tmp_path.glob(".a.hnx.building/.job/part-*.json"))
     disturb(job, "PartBuilder", random.Random(0), output, content(folder / "whole.hnx"), content)
     assert list(tmp_path.iterdir()) == [output]
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_bulk_queries_end_with_the_bytes_of_undisturbed_ones(folder, cluster, tmp_path, seed):
+def test_bulk_queries_end_with_the_bytes_of_undisturbed_ones(folder, lasting_cluster, tmp_path, seed):
     from hashnet.distributed import search_to_file
 
     index, queries, output = folder / "whole.hnx", folder / "queries.npy", tmp_path / "hits.parquet"
@@ -159,7 +95,7 @@ def test_bulk_queries_end_with_the_bytes_of_undisturbed_ones(folder, cluster, tm
     output.unlink()
     job = Job(
         SEARCH,
-        (index, queries, output, cluster.address),
+        (index, queries, output, lasting_cluster.address),
         lambda: tmp_path.glob(".hits.parquet.job/unit-*.json"),
     )
     disturb(job, "UnitAnswerer", random.Random(seed), output, whole, lambda path: path.read_bytes())

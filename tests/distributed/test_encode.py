@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import signal
 import tarfile
 import threading
@@ -186,15 +187,41 @@ def test_another_unit_size_does_not_continue_a_store(tiny_model, folder, local):
     assert content(local) == before
 
 
-def test_images_that_change_under_the_job_end_it(tiny_model, folder, tmp_path, monkeypatch):
+def test_other_images_where_a_worker_runs_end_the_job(tiny_model, folder, tmp_path, monkeypatch):
     from hashnet.distributed import encode, encode_units
 
     def elsewhere(**fields):
         return encode_units.DataSpec(**{**fields, "data": "digits"})
 
     monkeypatch.setattr(encode, "DataSpec", elsewhere)
+    rows = np.arange(20)
     with pytest.raises(SourceChangedError, match="digits holds other images here"):
-        encode.encode_with_ray(tiny_model, folder, tmp_path / "codes", workers=1, unit_size=12)
+        encode.encode_with_ray(tiny_model, folder, tmp_path / "codes", indices=rows, workers=1, unit_size=12)
+
+
+def test_a_folder_that_changes_under_the_job_ends_it(tiny_model, folder, tmp_path, monkeypatch):
+    from hashnet.distributed import encode
+
+    def opened(*arguments, **settings):
+        source = open_source(*arguments, **settings)
+        (tmp_path / "images" / "20.jpg").write_bytes(b"another")
+        return source
+
+    shutil.copytree(folder, tmp_path / "images")
+    monkeypatch.setattr(encode, "open_source", opened)
+    with pytest.raises(SourceChangedError, match=r"20\.jpg changed since"):
+        encode.encode_with_ray(
+            tiny_model, tmp_path / "images", tmp_path / "codes", workers=1, max_error_rate=1
+        )
+
+
+def test_chosen_rows_of_a_folder_are_those_of_a_local_run(tiny_model, folder, tmp_path):
+    from hashnet.distributed import encode_with_ray
+
+    rows, settings = np.arange(1, 40, 5), {"unit_size": 3, "max_error_rate": 0.1}
+    encode_with_ray(tiny_model, folder, tmp_path / "codes", indices=rows, workers=1, **settings)
+    encode_to_store(tiny_model, open_images(folder), rows, tmp_path / "local", **settings)
+    assert content(tmp_path / "codes") == content(tmp_path / "local")
 
 
 def test_damage_that_a_worker_meets_is_told_as_damage(tiny_model, tars, tmp_path, monkeypatch):

@@ -13,9 +13,10 @@ from PIL import Image
 from streams import png, write_tar
 
 from hashnet.datasets import open_images, open_source
+from hashnet.datasets.entries import ImageStream
 from hashnet.encoding import CodeStore, Encoder, encode_to_store, local
 from hashnet.encoding.job import open_job
-from hashnet.errors import ErrorRateError, LockedError, ResumeError
+from hashnet.errors import ErrorRateError, LockedError, ResumeError, SourceChangedError
 from hashnet.models import NetworkConfig, Preprocessing, build_network, save_model
 
 UNIT = 16
@@ -128,14 +129,15 @@ def slow(*arguments):
     time.sleep(0.15)
     return commit_unit(*arguments)
 local.commit_unit = slow
-model, folder, output, unit = sys.argv[1:]
-encode_to_store(model, open_images(folder), None, output, unit_size=int(unit), max_error_rate=0.03)
+model, folder, output, unit, function = sys.argv[1:]
+images = globals()[function](folder)
+encode_to_store(model, images, None, output, unit_size=int(unit), max_error_rate=0.03)
 """
 
 
-def killed_run(model, folder, output, *, when):
+def killed_run(model, folder, output, *, opened_by, when):
     """Start the job in another process and kill it as soon as ``when()`` holds."""
-    command = [sys.executable, "-c", SCRIPT, str(model), str(folder), str(output), str(UNIT)]
+    command = [sys.executable, "-c", SCRIPT, *map(str, (model, folder, output, UNIT, opened_by.__name__))]
     process = subprocess.Popen(command, cwd=output.parent)
     deadline = time.monotonic() + 120
     while process.poll() is None and not when() and time.monotonic() < deadline:
@@ -146,23 +148,66 @@ def killed_run(model, folder, output, *, when):
     return killed
 
 
-def test_a_job_killed_twice_ends_with_the_same_bytes(tiny_model, folder, whole, tmp_path):
+@pytest.mark.parametrize("opened_by", [open_images, open_source])
+def test_a_job_killed_twice_ends_with_the_same_bytes(tiny_model, folder, whole, tmp_path, opened_by):
     output = tmp_path / "codes"
     first = output / ".job" / "unit-000001.json"
-    assert killed_run(tiny_model, folder, output, when=first.exists)
+    assert killed_run(tiny_model, folder, output, opened_by=opened_by, when=first.exists)
     assert not (output / "manifest.json").exists()
     kept = first.stat().st_ino
     shard = (output / "shard-000001.codes.npy").stat().st_ino
     third = output / ".job" / "unit-000003.json"
-    assert killed_run(tiny_model, folder, output, when=third.exists)
+    assert killed_run(tiny_model, folder, output, opened_by=opened_by, when=third.exists)
     assert first.stat().st_ino == kept
     (output / "shard-000005.codes.npy.77-0000.tmp").write_bytes(b"half")
-    encode_to_store(tiny_model, open_images(folder), None, output, unit_size=UNIT, max_error_rate=0.03)
+    encode_to_store(tiny_model, opened_by(folder), None, output, unit_size=UNIT, max_error_rate=0.03)
     assert (output / "shard-000001.codes.npy").stat().st_ino == shard
     assert content(output) == content(whole)
 
 
-def interrupted(tiny_model, folder, output, monkeypatch, *, at):
+def test_a_folder_that_is_streamed_has_the_bytes_of_its_image_set(tiny_model, folder, whole, tmp_path):
+    stream = open_source(folder)
+    assert isinstance(stream, ImageStream)
+    encode_to_store(tiny_model, stream, None, tmp_path / "codes", unit_size=UNIT, max_error_rate=0.03)
+    assert content(tmp_path / "codes") == content(whole)
+
+
+def test_either_goes_on_with_what_the_other_began(tiny_model, folder, whole, tmp_path, monkeypatch):
+    interrupted(tiny_model, folder, tmp_path / "codes", monkeypatch, at=3)
+    kept = (tmp_path / "codes" / "shard-000001.codes.npy").stat().st_ino
+    stream = open_source(folder)
+    encode_to_store(tiny_model, stream, None, tmp_path / "codes", unit_size=UNIT, max_error_rate=0.03)
+    assert content(tmp_path / "codes") == content(whole)
+    assert (tmp_path / "codes" / "shard-000001.codes.npy").stat().st_ino == kept
+
+
+def test_a_rerun_tells_which_images_of_a_folder_changed(tiny_model, folder, tmp_path, monkeypatch):
+    shutil.copytree(folder, tmp_path / "images")
+    interrupted(tiny_model, tmp_path / "images", tmp_path / "codes", monkeypatch, at=2, opened_by=open_source)
+    (tmp_path / "images" / "new.png").write_bytes(png(1))
+    (tmp_path / "images" / "007.png").unlink()
+    os.utime(tmp_path / "images" / "050.png", ns=(0, 0))
+    changes = r"1 added, 1 removed, 1 changed: 007\.png \(removed\), 050\.png \(changed\), new\.png \(added\)"
+    before = content(tmp_path / "codes")
+    with pytest.raises(ResumeError, match=rf"identity: .*of the images there are {changes}; choose another"):
+        encode_to_store(
+            tiny_model, open_source(tmp_path / "images"), None, tmp_path / "codes", unit_size=UNIT
+        )
+    assert content(tmp_path / "codes") == before
+
+
+def test_a_folder_that_changes_under_the_job_ends_it_and_rejects_nothing(tiny_model, folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "images")
+    stream = open_source(tmp_path / "images")
+    (tmp_path / "images" / "050.png").unlink()
+    settings = {"unit_size": UNIT, "max_error_rate": 1}
+    with pytest.raises(SourceChangedError, match=r"050\.png changed since"):
+        encode_to_store(tiny_model, stream, None, tmp_path / "codes", **settings)
+    with pytest.raises(FileNotFoundError):
+        CodeStore.open(tmp_path / "codes")
+
+
+def interrupted(tiny_model, folder, output, monkeypatch, *, at, opened_by=open_images):
     from hashnet.encoding import local
 
     commit_unit = local.commit_unit
@@ -172,7 +217,7 @@ def interrupted(tiny_model, folder, output, monkeypatch, *, at):
             raise KeyboardInterrupt
         return commit_unit(output, unit, rows)
 
-    images = open_images(folder)
+    images = opened_by(folder)
     with monkeypatch.context() as patch:
         patch.setattr(local, "commit_unit", dies)
         with pytest.raises(KeyboardInterrupt):
