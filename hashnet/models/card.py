@@ -59,10 +59,10 @@ def model_card(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
         "",
         "## Training",
         "",
-        *_training(training, metrics.get("stages", [])),
+        *_training(metrics),
         "## Settings",
         "",
-        *(_table((name, value) for name, value in settings.items()) if settings else ["Not recorded."]),
+        *_settings(settings),
         "",
         "## Figures",
         "",
@@ -137,7 +137,16 @@ def _what(config: Mapping[str, Any]) -> list[tuple[str, Any]]:
     ]
 
 
-def _training(training: Mapping[str, Any], stages: list[Mapping[str, Any]]) -> list[str]:
+def _settings(settings: Mapping[str, Any]) -> list[str]:
+    if not settings:
+        return ["Not recorded."]
+    shown = {**settings, "weights": settings.get("weights") or "random start"}
+    rows = [(name, value) for name, value in shown.items() if value is not None]
+    return [*_table(rows), "", "Settings that do not apply to the method are left out."]
+
+
+def _training(metrics: Mapping[str, Any]) -> list[str]:
+    training, stages = metrics.get("training", {}), metrics.get("stages", [])
     if not training:
         return ["Nothing is recorded of the training.", ""]
     rows: list[tuple[str, Any]] = [
@@ -153,6 +162,13 @@ def _training(training: Mapping[str, Any], stages: list[Mapping[str, Any]]) -> l
     if stages:
         last = stages[-1]
         rows += [(name, last[key]) for key, name in _LAST_STAGE if last.get(key) is not None]
+    if saturated := metrics.get("sgn"):
+        rows.append(
+            (
+                "codes of tanh and of sgn that differ",
+                f"{saturated['differing_codes']:,} of all {saturated['n']:,}",
+            )
+        )
     return [*_table(rows), ""]
 
 

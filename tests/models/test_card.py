@@ -38,6 +38,7 @@ METRICS = {
         "pair_weights": [10.5, 1.25],
         "device": "cpu",
     },
+    "sgn": {"n": 12345, "differing_codes": 3},
     "stages": [{"loss_relaxed": 0.25, "loss_sgn": 0.3, "gap": 0.001, "distinct_codes": 77, "sample": 512}],
 }
 
@@ -62,7 +63,15 @@ def card(path):
 def test_a_saved_model_has_a_card_of_what_it_is_and_how_it_was_trained(saved):
     text = card(saved)
     wanted = [
-        *("# small_cnn, 16 bits", "2: cat, dog", "12,345 of 2 classes", "10.5 and 1.25", "| lr | 0.001 |"),
+        *(
+            "# small_cnn, 16 bits",
+            "2: cat, dog",
+            "random start",
+            "3 of all 12,345",
+            "12,345 of 2 classes",
+            "10.5 and 1.25",
+            "| lr | 0.001 |",
+        ),
         *("| method | hashnet |", load_model(saved).fingerprint, "hashnet hash photos/", "Not evaluated yet"),
     ]
     assert [one for one in wanted if one not in text] == []
