@@ -205,7 +205,7 @@ def compare_methods(
             progress.advance()
             continue
         done.results.append(result)
-        progress.advance(**{key: result.figure(key) or 0.0})
+        progress.advance(1, **{key: result.figure(key) or 0.0})
     progress.finish()
     if not done.results:
         raise HashnetError("no method could be fitted: " + "; ".join(": ".join(one) for one in done.left_out))

@@ -70,9 +70,9 @@ def export(
     targets = [path for path in (onnx, torch) if path is not None]
     if not targets:
         raise ValueError("give --onnx OUT.onnx or --torch OUT.pt2, or both")
-    for path in targets:
-        if path.exists() and not overwrite:
-            raise FileExistsError(f"{path} exists; choose another name, or replace it with --overwrite")
+    for target in targets:
+        if target.exists() and not overwrite:
+            raise FileExistsError(f"{target} exists; choose another name, or replace it with --overwrite")
     if onnx is not None:
         demand_onnx()
     watched = make_progress(progress)

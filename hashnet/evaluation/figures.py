@@ -28,7 +28,8 @@ def precision_recall_figure(evaluations: Mapping[str, Measured]) -> str:
         axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
         add_legend(axes, len(evaluations))
 
-    return to_svg(draw, "Precision over recall within growing Hamming radius", **_room(evaluations))
+    width, height = _room(evaluations)
+    return to_svg(draw, "Precision over recall within growing Hamming radius", width=width, height=height)
 
 
 def precision_at_figure(evaluations: Mapping[str, Measured], *, tie_aware: bool = True) -> str:
@@ -43,7 +44,8 @@ def precision_at_figure(evaluations: Mapping[str, Measured], *, tie_aware: bool 
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         add_legend(axes, len(evaluations))
 
-    return to_svg(draw, "Precision among the N nearest items", **_room(evaluations))
+    width, height = _room(evaluations)
+    return to_svg(draw, "Precision among the N nearest items", width=width, height=height)
 
 
 def recall_at_figure(curves: Mapping[str, Mapping[int, float]]) -> str:
@@ -57,7 +59,8 @@ def recall_at_figure(curves: Mapping[str, Mapping[int, float]]) -> str:
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         add_legend(axes, len(curves))
 
-    return to_svg(draw, "Recall among the N nearest codes", **_room(curves))
+    width, height = _room(curves)
+    return to_svg(draw, "Recall among the N nearest codes", width=width, height=height)
 
 
 def distance_figure(evaluation: Measured) -> str:
@@ -113,8 +116,8 @@ def _some(points: Sequence[float]) -> list[int]:
     return kept
 
 
-def _room(named: Mapping[str, Any]) -> dict[str, float]:
-    """Return the size of a figure that has a legend of all names beside it, if they are many."""
+def _room(named: Mapping[str, Any]) -> tuple[float, float]:
+    """Return width and height of a figure, with room for a legend beside it where names are many."""
     if len(named) <= LEGEND_BESIDE:
-        return {}
-    return {"width": 7.0, "height": max(3.4, 0.24 * len(named) + 0.6)}
+        return 5.6, 3.4
+    return 7.0, max(3.4, 0.24 * len(named) + 0.6)
