@@ -85,7 +85,8 @@ def main() -> None:
                 show(run)
     result = {
         "benchmark": "reproduce",
-        "protocol": protocol.describe(),
+        # The file is known by its checksum; where it lies is nobody's business.
+        "protocol": protocol.describe() | {"data": options.data.name},
         "features": {
             "backbone": options.backbone,
             "weights": options.weights.name,
