@@ -86,7 +86,8 @@ def pack(relaxed: NDArray[Any]) -> Codes:
     if relaxed.dtype.kind == "f" and np.isnan(relaxed).any():
         row = int(np.flatnonzero(np.isnan(relaxed).any(axis=1))[0])
         raise ValueError(f"relaxed code {row} has NaN; a bit is value > 0, and NaN has no sign")
-    return np.packbits(relaxed > 0, axis=1)
+    # In the order of columns for an array in Fortran's order, as a transposed one is; codes are rows.
+    return np.ascontiguousarray(np.packbits(relaxed > 0, axis=1))
 
 
 def unpack(codes: Codes) -> NDArray[np.uint8]:

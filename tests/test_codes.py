@@ -24,6 +24,14 @@ def test_a_bit_is_set_where_the_relaxed_code_is_positive_and_the_first_is_most_s
     assert hashnet.pack(relaxed).tolist() == [[0b10010001]]
 
 
+def test_codes_of_a_transposed_array_are_rows():
+    relaxed = np.random.default_rng(0).standard_normal((16, 5)).T
+    codes = hashnet.pack(relaxed)
+    assert codes.flags.c_contiguous
+    assert np.array_equal(codes, hashnet.pack(np.ascontiguousarray(relaxed)))
+    assert np.array_equal(hashnet.unpack(codes), relaxed > 0)
+
+
 def test_nan_has_no_sign():
     relaxed = np.zeros((3, 8))
     relaxed[1, 4] = np.nan
