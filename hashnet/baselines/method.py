@@ -48,7 +48,7 @@ class FeatureHash(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
         Raises NotFittedError, which is a ValueError, before ``fit``, and ValueError for another n_features.
         """
-        return np.concatenate([pack(np.ascontiguousarray(relaxed)) for relaxed in self._blocks(X)])
+        return np.concatenate([pack(relaxed) for relaxed in self._blocks(X)])
 
     def transform(self, X: Any) -> NDArray[np.float64]:  # noqa: N803
         """Return the relaxed codes of ``X``, float64 ``(n, n_bits)``."""
