@@ -70,7 +70,7 @@ def test_two_workers_train_the_model_of_one_process(local, tmp_path):
     for stage, of_one in zip(result.metrics["stages"], local.metrics["stages"], strict=True):
         assert stage["loss_relaxed"] == pytest.approx(of_one["loss_relaxed"], abs=1e-5)
     files = sorted(path.name for path in (tmp_path / "model").iterdir())
-    assert files == ["config.json", "metrics.json", "model.safetensors"]
+    assert files == ["README.md", "config.json", "metrics.json", "model.safetensors"]
     assert load_model(tmp_path / "model").fingerprint == result.fingerprint
 
 
