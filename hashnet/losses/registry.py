@@ -74,9 +74,9 @@ def _given(value: float | None) -> float:
 
 # Weights and margins were compared in short trainings on a validation part of the Tiny-ImageNet-100 training
 # images (frozen MobileNetV2, 48 bits, MAP@1000). Those of the papers or their code that did worse there:
-# alpha 1 in DHN (.126 against .164), margin 1 in DPN (.490 against .498) and .2 in OrthoHash (.484 against .490).
-# CSQ's weight changes nothing from 1e-4 to .1. GreedyHash gains .004 by a quantization of 1, which collapses small
-# networks.
+# alpha 1 in DHN (.126 against .164), margin 1 in DPN (.490 against .498) and .2 in OrthoHash (.484 against
+# .490). CSQ's weight changes nothing from 1e-4 to .1. GreedyHash gains .004 by a quantization of 1, which
+# collapses small networks.
 OBJECTIVES: Mapping[str, ObjectiveEntry] = MappingProxyType(
     {
         "cnnh": ObjectiveEntry(lambda data, s: CNNH(data), lambda n_bits: LossSettings()),
