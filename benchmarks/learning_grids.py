@@ -1,6 +1,6 @@
 """What `reproduce --tune` tries of every method: its learning rate or ridge, and the settings of its own.
 
-As many points for the methods that are compared with as for HashNet. Chosen values are in
+Nine points for HashNet and most deep methods, four to eight for the others. Chosen values are in
 learning_settings.json, with the figure of every point.
 """
 

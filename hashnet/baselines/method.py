@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, Self
 
@@ -16,7 +17,7 @@ from hashnet.codes import Codes, check_n_bits, pack
 BLOCK_ROWS = 4096
 
 
-class FeatureHash(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class FeatureHash(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
     """Codes of real-valued features: ``fit(X, y)``, then ``encode(X)`` for packed codes.
 
     ``X`` is real and finite, ``(n, n_features)``. ``transform`` gives the relaxed codes, float64
@@ -63,13 +64,13 @@ class FeatureHash(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def _n_features_out(self) -> int:
         return self.n_bits
 
+    @abstractmethod
     def _learn(self, X: Any, y: Any) -> None:  # noqa: N803
         """Check everything and set what is learned."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _relaxed(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the relaxed codes of a block of finite features."""
-        raise NotImplementedError
 
     def _begin(self, X: Any, *, least: int = 2) -> tuple[NDArray[np.float64], np.random.Generator]:  # noqa: N803
         """Check settings and features of ``fit``; return the features as float64 and the generator."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -41,7 +42,7 @@ class TrainingSet:
         return len(self.labels) > 0 and int(self.labels.sum(axis=1, dtype=np.int64).max()) > 1
 
 
-class Objective(nn.Module):
+class Objective(nn.Module, ABC):
     """A method's loss, with whatever it learns beside the network: class weights, centres, statistics.
 
     Calling it with z ``(n, n_bits)`` of the hash layer gives ``loss(relax(z, beta), labels, places)``.
@@ -60,17 +61,17 @@ class Objective(nn.Module):
         super().__init__()
         self.n_bits = n_bits
 
+    @abstractmethod
     def relax(self, z: Tensor, beta: float = 1.0) -> Tensor:
         """Return g ``(n, n_bits)``, which the loss is taken on in place of the code sgn(g)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def loss(self, g: Tensor, labels: Tensor, places: Tensor) -> Tensor:
         """Return the loss, a scalar, of ``g`` as ``relax`` gives it, or of codes in {-1, +1}.
 
         ``labels`` is multi-hot ``(n, n_classes)``, real; ``places`` int64 ``(n,)`` are rows of the training
         set.
         """
-        raise NotImplementedError
 
     def forward(self, z: Tensor, labels: Tensor, places: Tensor, beta: float = 1.0) -> Tensor:
         """Return the loss of outputs z ``(n, n_bits)``; ValueError where the shapes do not fit."""
