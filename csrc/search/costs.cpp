@@ -18,6 +18,7 @@ constexpr double kMemoryByte = 0.05;
 constexpr double kCachedByte = 0.03;
 constexpr double kScannedByte = 0.027;
 constexpr double kScannedCachedByte = 0.0045;
+constexpr double kScannedNearByte = 0.0015;  // from the cache of the core itself
 constexpr double kBucketBytes = 128;
 
 double cache_bytes() {
@@ -32,10 +33,23 @@ double cache_bytes() {
     return bytes;
 }
 
+double near_cache_bytes() {
+    static const double bytes = [] {
+#if defined(_SC_LEVEL2_CACHE_SIZE)
+        const long size = ::sysconf(_SC_LEVEL2_CACHE_SIZE);
+        if (size > 0) return std::min(static_cast<double>(size), 4.0 * (1 << 20));
+#endif
+        return 0.5 * (1 << 20);
+    }();
+    return bytes;
+}
+
 // Of a scan, by the bytes that it reads: from a cache, from memory, or in part from either.
 double scanned_byte(double bytes) {
     const double beyond = std::clamp((bytes - cache_bytes() / 2) / cache_bytes(), 0.0, 1.0);
-    return kScannedCachedByte + beyond * (kScannedByte - kScannedCachedByte);
+    const double beyond_near = std::clamp((bytes - near_cache_bytes()) / near_cache_bytes(), 0.0, 1.0);
+    return kScannedNearByte + beyond_near * (kScannedCachedByte - kScannedNearByte) +
+           beyond * (kScannedByte - kScannedCachedByte);
 }
 
 struct KernelCosts {

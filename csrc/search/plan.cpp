@@ -227,18 +227,35 @@ bool Planner::scan_is_cheaper(Query& query) const {
     return probing_exceeds_scan(query, last);
 }
 
-// Without anything near the query in its own buckets, the answer ends where it would among random codes.
-bool Planner::scan_is_cheaper_at_once(Query& query) const {
-    if (!segment_.residue_form()) return false;
-    constexpr double kAlike = 1.25;
+double Planner::alike(const Query& query) const {
+    constexpr double kChance = 1.25;
     double own = 0;
     double anywhere = 0;
-    for (std::size_t j = 0; j < query.facets.size(); ++j) {
-        own += static_cast<double>(query.facets[j].entries[0]);
-        anywhere += bucket_anywhere(segment_.tables()[j]);
+    double most = 0;
+    double odds = 0;
+    unsigned most_bits = 0;
+    for (unsigned j = 0; j < query.facets.size(); ++j) {
+        const Facet& facet = query.facets[j];
+        const double by_chance = bucket_anywhere(segment_.tables()[j]);
+        own += static_cast<double>(facet.entries[0]);
+        anywhere += by_chance;
+        const double here = excess(query, j);
+        if (here <= most) continue;
+        most = here;
+        const unsigned s = segment_.tables()[j].layout.substring_bits;
+        const double next = static_cast<double>(facet.entries[1]) - s * by_chance;
+        // Before the next buckets are known, any number may be alike.
+        odds = facet.level < 1 ? 1 : std::clamp(next / (s * here), 0.0, 1.0);
+        most_bits = s;
     }
-    if (own > kAlike * anywhere) return false;
-    const auto k = static_cast<double>(query.bound->k());
+    return own > kChance * anywhere ? most * std::pow(1 + odds, most_bits) : 0;
+}
+
+// What resembles the query is in the answer first; the rest of it ends where it would among random codes.
+bool Planner::scan_is_cheaper_at_once(Query& query) const {
+    if (!segment_.residue_form()) return false;
+    const double k = static_cast<double>(query.bound->k()) - alike(query);
+    if (k <= 0) return false;
     unsigned last = 0;
     while (last < segment_.n_bits() &&
            segment_.n_rows() * chance_within(segment_.n_bits(), static_cast<int>(last)) < k) {

@@ -36,7 +36,7 @@ class Planner {
     /// that is expected to cost less.
     void plan_radius(Query& query, unsigned radius) const;
 
-    /// True when a k-NN search that has looked at its own buckets only should scan.
+    /// True when a k-NN search that knows the sizes of its own buckets, and perhaps of the next, should scan.
     bool scan_is_cheaper_at_once(Query& query) const;
 
     /// True when the steps that a k-NN search still needs will cost more than a scan does.
@@ -53,6 +53,10 @@ class Planner {
     /// Distinct codes within `bound` of any query, if codes are random.
     double matches_anywhere(unsigned bound) const;
     double bucket_anywhere(const Table& table) const;
+    /// About how many codes resemble the query, from the table whose own bucket holds most beyond chance: if
+    /// each bit of such a code differs with the same odds, `a / (1 + odds)^s` of `a` are in that bucket of s
+    /// bits, and `s * odds` times as many one bit away. None, where own buckets hold what chance puts there.
+    double alike(const Query& query) const;
     /// Entries of the query's own bucket in table j beyond what chance puts there.
     double excess(const Query& query, unsigned j) const;
     double expected_bucket(const Facet& facet, const Table& table, unsigned e) const;

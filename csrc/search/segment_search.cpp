@@ -143,6 +143,7 @@ void SegmentSearch::note_own_buckets(Query& query) const {
 
 void SegmentSearch::note_next_buckets(Query& query) {
     for (std::size_t j = 0; j < query.facets.size(); ++j) {
+        if (query.facets[j].level >= 1) continue;
         const Table& table = segment_->tables()[j];
         const unsigned below = table.layout.directory_bits - table.layout.substring_bits;
         const std::uint32_t key = query.facets[j].key;
@@ -153,6 +154,8 @@ void SegmentSearch::note_next_buckets(Query& query) {
     for (std::size_t j = 0; j < query.facets.size(); ++j) {
         const Table& table = segment_->tables()[j];
         Facet& facet = query.facets[j];
+        // A table that was asked there has counted them.
+        if (facet.level >= 1) continue;
         for (unsigned bit = 0; bit < table.layout.substring_bits; ++bit) {
             facet.entries[1] += bucket_of(*segment_, table, facet.key ^ 1U << bit).size();
         }
@@ -208,12 +211,8 @@ void SegmentSearch::next_nearest_round(Query& query) {
     const bool ask = query.bound->k() >= kManyRows || plan.probing_ns > kAtOnceShare * plan.scan_ns;
     if (!query.asked_at_once && ask) {
         query.asked_at_once = true;
-        bool scan = planner_->scan_is_cheaper_at_once(query);
-        if (scan && plan.scan_ns > kLookAheadNs && query.facets[0].level < 1) {
-            note_next_buckets(query);
-            scan = planner_->scan_is_cheaper_at_once(query);
-        }
-        if (scan) {
+        if (plan.scan_ns > kLookAheadNs) note_next_buckets(query);
+        if (planner_->scan_is_cheaper_at_once(query)) {
             query.done = plan.scan = true;
             return;
         }
