@@ -123,13 +123,13 @@ def measure_codes(
 def write_report(path: Path, measured: Measured, images: ImageSet) -> None:
     """Write the figures, curves and some queries with their neighbours as a self-contained page."""
     from hashnet.cli import pages
-    from hashnet.evaluation import Page
+    from hashnet.evaluation import Page, sections
 
     evaluation, query, database = measured.evaluation, measured.query, measured.database
     page = Page(f"Retrieval on {images.name}", subtitle=f"hashnet evaluate, {images.source}")
     page.facts(evaluation.rows()[:4])
-    pages.add_figures(page, evaluation)
-    pages.add_curves(
+    sections.add_figures(page, evaluation)
+    sections.add_curves(
         page,
         evaluation,
         query.codes,
@@ -138,13 +138,13 @@ def write_report(path: Path, measured: Measured, images: ImageSet) -> None:
         seed=evaluation.seed or 0,
         method=pages.method_of(measured.encoder.model.metrics),
     )
-    pages.add_classes(page, evaluation)
+    sections.add_classes(page, evaluation)
     pages.add_training(page, measured.encoder.model.metrics)
     index = Index.in_memory(n_bits=measured.encoder.n_bits)
     # A published list may name an image twice.
     ids, first = np.unique(database.ids, return_index=True)
     index.add(database.codes[first], ids=ids)
-    shown = pages.spread(query.ids, images.labels, SHOWN_QUERIES)
+    shown = sections.spread(query.ids, images.labels, SHOWN_QUERIES)
     codes = query.codes[np.searchsorted(query.ids, shown)]
-    pages.add_neighbours(page, images, shown, index.search(codes, SHOWN_NEIGHBOURS, pad=True))
+    sections.add_neighbours(page, images, shown, index.search(codes, SHOWN_NEIGHBOURS, pad=True))
     page.write(path)

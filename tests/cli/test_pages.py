@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from hashnet.cli.pages import add_classes, add_training, method_of, short, similar, spread
+from hashnet.cli.pages import add_training, method_of
 from hashnet.datasets import ArrayImages
 from hashnet.evaluation import Page, evaluate
+from hashnet.evaluation.sections import add_classes, short, similar, spread
 
 
 def one_hot(classes):
