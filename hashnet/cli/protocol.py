@@ -93,7 +93,10 @@ def measure_codes(
     """Return the figures of ``query`` codes on ``database`` codes, both of labelled ``images``."""
     if images.labels is None:
         raise ValueError(f"{images.source} has no labels to measure by")
+    from hashnet.models import training_protocol
+
     unreadable = len(database.rejects) + len(query.rejects)
+    by = training_protocol(encoder.model.metrics)
     evaluation = evaluate(
         query.codes,
         images.labels[query.ids],
@@ -114,6 +117,7 @@ def measure_codes(
             "backbone": encoder.model.config.backbone,
             "model": encoder.fingerprint,
             "unreadable": f"{unreadable:,}",
+            **({} if by is None else {"trained by": by}),
         },
         progress=progress,
     )

@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -69,14 +69,19 @@ def _cell(item: GridItem, state: str) -> str:
 
 
 def data_uri(image: Image.Image) -> str:
-    """Return a copy of ``image``, at most 192 pixels a side, as a data URI: PNG if small, else JPEG."""
+    """Return a copy of ``image``, at most 192 pixels a side, as a data URI: JPEG, or PNG where it is shorter.
+
+    It is shorter for drawings and for pictures of a few pixels, which JPEG would blur besides.
+    """
     picture = image.convert("RGB")
     picture.thumbnail((MAX_SIDE, MAX_SIDE))
-    small = max(picture.size) <= 64
+    kind, data = "jpeg", _saved(picture, "JPEG", quality=82)
+    if max(picture.size) <= 64 and len(png := _saved(picture, "PNG", optimize=True)) <= len(data):
+        kind, data = "png", png
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def _saved(picture: Image.Image, kind: str, **options: Any) -> bytes:
     file = io.BytesIO()
-    if small:
-        picture.save(file, format="PNG", optimize=True)
-    else:
-        picture.save(file, format="JPEG", quality=82)
-    kind = "png" if small else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
+    picture.save(file, format=kind, **options)
+    return file.getvalue()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 
 import numpy as np
 import pytest
@@ -126,8 +127,37 @@ def test_a_repeated_training_image_is_trained_on_once(run, tmp_path):
     for name, rows in (("database", (5, 0)), ("test", (3,)), ("train", (4, 0, 4))):
         text = "".join(f"{i}.png {int(i < 3)} {int(i > 1)}\n" for i in rows)
         (tmp_path / f"{name}.txt").write_text(text)
-    images, rows = training_rows(str(tmp_path), protocol="coco", image_root=None, seed=0)
+    images, rows, recipe = training_rows(str(tmp_path), protocol="coco", image_root=None, seed=0)
     assert [images.key(int(row)) for row in rows] == ["4.png", "0.png"]
+    assert (recipe["protocol"], recipe["n_train"]) == ("coco", 3)
+
+
+def test_a_model_says_by_which_protocol_it_was_trained(run, pack, model):
+    known = run.json("protocol", "tinyimagenet100", "--data", pack)
+    kept = json.loads((model / "metrics.json").read_text())["training"]["protocol"]
+    assert {**kept, "data": known["data"]} == {
+        **{name: value for name, value in known.items() if not name.startswith("weight_")},
+        "n_rows": 120,
+    }
+    assert kept["data"] == "tiny.npz"  # models are handed on: no path
+    said = f"tinyimagenet100, 120 training rows, {known['checksum']}"
+    card = (model / "README.md").read_text()
+    assert f"| protocol | {said} |" in card
+    assert "the database list has 120 rows, the protocol has 13,130" in card
+    assert run.json("info", model)["trained by"] == said
+
+
+def test_an_evaluation_tells_the_protocol_of_training_beside_its_own(run, pack, model):
+    options = ("--model", model, "--data", pack, "--seed", 1)
+    figures = run.json("evaluate", *options)
+    assert figures["recipe"] == {}
+    assert figures["notes"]["trained by"].startswith("tinyimagenet100, 120 training rows, sha256:")
+    assert "trained by" in run("evaluate", *options).stdout
+
+
+def test_a_model_trained_without_a_protocol_tells_of_none(run, tiny_model):
+    assert "trained by" not in run.json("info", tiny_model)
+    assert "| protocol |" not in (tiny_model / "README.md").read_text()
 
 
 def test_labels_alone_cannot_be_trained_on(run, tmp_path):
