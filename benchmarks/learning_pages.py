@@ -8,6 +8,7 @@ from typing import Any
 
 from hashnet.comparison import Comparison, sections
 from hashnet.evaluation import Page, retrieval_grid, retrieval_grid_svg
+from hashnet.evaluation.report import standing_alone
 from hashnet.evaluation.sections import tsne_caption
 from hashnet.training.methods import METHODS
 
@@ -17,7 +18,8 @@ SHOWN_BITS = 48
 SHOWN = ("hashnet", "dhn")
 # With tanh(z) as it is, without continuation: the third gap.
 SHOWN_TRAINED = (*SHOWN, "hashnet-sgn")
-QUERIES, NEIGHBOURS = 4, 8
+QUERIES, NEIGHBOURS = 4, 7
+MAP_POINTS = 600
 
 
 def write_page(
@@ -36,6 +38,7 @@ def write_page(
             ("training", f"{protocol['n_train']:,}"),
             ("R", f"{protocol['R']:,}"),
             ("seeds", ", ".join(map(str, result["seeds"]))),
+            *_best(done),
         ]
     )
     drawn: dict[str, str] = {}
@@ -52,7 +55,7 @@ def write_page(
     sections.add_protocol(page, done.protocol)
     page.table(
         [
-            (METHODS[method].title, str(chosen["settings"] or "defaults"), chosen["chosen_by"])
+            (METHODS[method].title, _settings(chosen["settings"]), chosen["chosen_by"])
             for method, chosen in result["settings"].items()
             if method in result["figures"]
         ],
@@ -64,8 +67,15 @@ def write_page(
         page.table(done.left_out, header=("what", "why"))
     figures.mkdir(parents=True, exist_ok=True)
     for kind, svg in drawn.items():
-        (figures / f"{name}_{kind}.svg").write_text(svg + "\n", encoding="utf-8")
+        (figures / f"{name}_{kind}.svg").write_text(standing_alone(svg), encoding="utf-8")
     page.write(page_path)
+
+
+def _best(done: Comparison) -> list[tuple[str, str]]:
+    """Return the facts of the best method, and of no hashing."""
+    title, bits, value = next(done.by_merit())
+    best = [(f"best, {bits} bits", title), (done.headline[1], f"{value:.3f}")]
+    return best if done.cosine_map is None else [*best, ("MAP without hashing", f"{done.cosine_map:.3f}")]
 
 
 def shown_training(done: Comparison) -> dict[str, list[dict[str, Any]]]:
@@ -82,8 +92,8 @@ def _add_tables(page: Page, done: Comparison, drawn: dict[str, str], *, at: int)
     merits = (
         ("map_tie_aware", f"MAP@{at}, tie-aware"),
         ("map", f"MAP@{at}, published definition"),
-        ("precision_within", "P@H<=2"),
-        ("empty_balls", "share of empty balls, H<=2"),
+        ("precision_within", "P@H≤2"),
+        ("empty_balls", "share of empty balls, H≤2"),
     )
     page.section("Tables")
     for key, title in merits:
@@ -109,13 +119,15 @@ def _present(done: Comparison, methods: tuple[str, ...]) -> list[str]:
 
 def _add_maps(page: Page, done: Comparison, drawn: dict[str, str]) -> None:
     titles = _present(done, SHOWN)
-    svg = sections.maps(done, titles, SHOWN_BITS) if titles else None
+    svg = sections.maps(done, titles, SHOWN_BITS, n_points=MAP_POINTS) if titles else None
     if svg is None:
         return
     drawn["tsne"] = svg
     labels = done.features.side_labels(done.features.query)
     page.section("Maps of the codes")
-    page.figure(svg, f"The queries at {SHOWN_BITS} bits. {tsne_caption(len(labels), labels)}")
+    page.figure(
+        svg, f"The queries at {SHOWN_BITS} bits. {tsne_caption(min(len(labels), MAP_POINTS), labels)}"
+    )
 
 
 def _add_training(page: Page, done: Comparison, drawn: dict[str, str]) -> None:
@@ -138,10 +150,16 @@ def _add_training(page: Page, done: Comparison, drawn: dict[str, str]) -> None:
 def _add_neighbours(page: Page, done: Comparison, drawn: dict[str, str]) -> None:
     for method in SHOWN:
         for title in _present(done, (method,)):
-            rows = sections.neighbours(done, title, SHOWN_BITS, n_queries=QUERIES, k=NEIGHBOURS)
+            rows = sections.neighbours(
+                done, title, SHOWN_BITS, n_queries=QUERIES, k=NEIGHBOURS, by_class=True
+            )
             page.section(f"Queries and their nearest neighbours: {title}, {SHOWN_BITS} bits")
             page.grid(retrieval_grid(rows))
             drawn[f"neighbours_{method}"] = retrieval_grid_svg(rows)
+
+
+def _settings(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.items()) or "defaults"
 
 
 def _add_published(page: Page, published: Mapping[str, Mapping[str, Any]]) -> None:

@@ -86,7 +86,13 @@ def main() -> None:
         features,
         asked,
         options.work / "runs",
-        protocol={"protocol": described, **backbone, "at": asked.at, "radius": asked.radius},
+        protocol={
+            "source": options.data.name,
+            "protocol": described,
+            **backbone,
+            "at": asked.at,
+            "radius": asked.radius,
+        },
         watch=show,
         progress=progress,
     )

@@ -93,11 +93,14 @@ def over_bits(done: Comparison, key: str, name: str) -> str:
 
 def curves(done: Comparison, n_bits: int) -> tuple[str, str]:
     """Return the SVGs of precision over recall and of precision@N at a length, of the first seed."""
-    evaluations = {title: one.evaluation or {} for title, one in done.first_seed()[n_bits].items()}
+    chosen = done.first_seed()[n_bits]
+    evaluations = {title: chosen[title].evaluation or {} for title in ordered(done) if title in chosen}
     return precision_recall_figure(evaluations), precision_at_figure(evaluations)
 
 
-def maps(done: Comparison, titles: Sequence[str], n_bits: int, *, seed: int = 0) -> str | None:
+def maps(
+    done: Comparison, titles: Sequence[str], n_bits: int, *, n_points: int = TSNE_POINTS, seed: int = 0
+) -> str | None:
     """Return the SVG of t-SNE maps of the queries' codes by these methods side by side, of the first seed.
 
     None where there are no labels, or too few queries for a map.
@@ -110,7 +113,7 @@ def maps(done: Comparison, titles: Sequence[str], n_bits: int, *, seed: int = 0)
         {title: done.runs.whole(chosen[title].job)[2] for title in titles},
         features.side_labels(features.query),
         classes=[short(name) for name in done.images.classes],
-        n_points=TSNE_POINTS,
+        n_points=n_points,
         seed=seed,
         others=False,
     )
@@ -134,8 +137,13 @@ def training(done: Comparison, titles: Sequence[str], n_bits: int) -> dict[str, 
     return {"loss": loss_figure(stages[first], silent=silent), "gap": gap_figure(stages)}
 
 
-def neighbours(done: Comparison, title: str, n_bits: int, *, n_queries: int, k: int = 9) -> list[GridRow]:
-    """Return the rows of a grid: queries of many classes and their nearest images by a method's codes."""
+def neighbours(
+    done: Comparison, title: str, n_bits: int, *, n_queries: int, k: int = 9, by_class: bool = False
+) -> list[GridRow]:
+    """Return the rows of a grid: queries of many classes and their nearest images by a method's codes.
+
+    ``by_class`` captions images by their classes in place of their keys.
+    """
     features = done.features
     _, database, query = done.runs.whole(done.first_seed()[n_bits][title].job)
     with Index.in_memory(n_bits=n_bits) as index:
@@ -144,7 +152,9 @@ def neighbours(done: Comparison, title: str, n_bits: int, *, n_queries: int, k: 
         places = spread(np.arange(len(query)), labels, n_queries)
         nearest = index.search(query[places], min(k, len(database)))
     rows = features.rows[features.database[nearest.ids]]
-    return neighbour_rows(done.images, features.rows[features.query[places]], nearest._replace(ids=rows))
+    return neighbour_rows(
+        done.images, features.rows[features.query[places]], nearest._replace(ids=rows), by_class=by_class
+    )
 
 
 def add_costs(page: Page, done: Comparison) -> None:
@@ -171,14 +181,17 @@ def add_costs(page: Page, done: Comparison) -> None:
 def add_protocol(page: Page, facts: Mapping[str, object]) -> None:
     """Add the table of what figures depend on; the description of a named protocol has one of its own."""
     recipe = facts.get("protocol")
-    rows = [(name, str(value)) for name, value in facts.items() if not isinstance(value, Mapping)]
+    rows = [(name, _said(value)) for name, value in facts.items() if not isinstance(value, Mapping)]
     if isinstance(recipe, Mapping):
-        said = [
-            (str(name), "; ".join(map(str, v)) if isinstance(v, list) else str(v))
-            for name, v in recipe.items()
-        ]
+        said = [(str(name), _said(value)) for name, value in recipe.items()]
         page.table(said, header=("protocol", ""))
     page.table(rows, header=("setting", ""))
+
+
+def _said(value: object) -> str:
+    if isinstance(value, list):
+        return "; ".join(map(str, value)) or "none"
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 def _mean(results: Sequence[Result], name: str, form: str) -> str:

@@ -137,17 +137,32 @@ def add_neighbour_grid(page: Page, images: ImageSet, queries: Ids, nearest: Neig
     page.grid(retrieval_grid(neighbour_rows(images, queries, nearest)))
 
 
-def neighbour_rows(images: ImageSet, queries: Ids, nearest: Neighbors) -> list[GridRow]:
-    """Return the rows of a grid of the images ``queries`` with their ``nearest`` images."""
+def neighbour_rows(
+    images: ImageSet, queries: Ids, nearest: Neighbors, *, by_class: bool = False
+) -> list[GridRow]:
+    """Return the rows of a grid of the images ``queries`` with their ``nearest`` images.
+
+    Captions have keys, or with ``by_class`` the names of classes.
+    """
+    name = _class_names if by_class and images.labels is not None else _key
     rows = []
     for query, distances, ids in zip(queries.tolist(), nearest.distances, nearest.ids, strict=True):
         found = [(int(d), int(i)) for d, i in zip(distances, ids, strict=True) if i != PAD_ID]
         items = [
-            GridItem(images.load(i), f"distance {d}: {images.key(i)}", similar(images, query, i))
+            GridItem(images.load(i), f"distance {d}: {name(images, i)}", similar(images, query, i))
             for d, i in found
         ]
-        rows.append(GridRow(GridItem(images.load(query), images.key(query)), items))
+        rows.append(GridRow(GridItem(images.load(query), name(images, query)), items))
     return rows
+
+
+def _key(images: ImageSet, row: int) -> str:
+    return images.key(row)
+
+
+def _class_names(images: ImageSet, row: int) -> str:
+    labels: Any = images.labels
+    return ", ".join(short(str(images.classes[i])) for i in np.flatnonzero(labels[row])) or "no label"
 
 
 def short(name: str) -> str:

@@ -100,17 +100,21 @@ def test_the_page_has_every_figure_and_needs_nothing_else(first, done):
     addresses = re.findall(r'(?:src|href)="([^"]*)"', page)
     assert all(address.startswith(("data:", "#")) for address in addresses)
     wanted = [
-        *("tie-aware over the bits of a code", "P@H&lt;=2 over the bits", "Precision over recall"),
+        *("tie-aware over the bits of a code", "P@H≤2 over the bits", "Precision over recall"),
         *("Precision@N", "t-SNE of up to 20 codes", "loss on relaxed and on sgn codes"),
         *("Mean distance of a relaxed bit", "nearest neighbours: HashNet, 16 bits"),
         *("nearest neighbours: DHN, 16 bits", "Costs", "ImageNet-100, MAP@1000", "± half"),
-        *("at least one shared label", "cosine, no hashing"),
+        *("at least one shared label", "cosine, no hashing", "iterations 30", "without hashing"),
     ]
     assert [one for one in wanted if one not in page] == []
+    assert str(done[0]) not in page  # where the data lie is nobody's business
     assert 'class="cell right"' in page or 'class="cell right tiny"' in page
     figures = {path.name for path in (done[0] / "results").glob("*.svg")}
     kinds = ("map_tie_aware", "precision_within", "precision_recall", "precision_at", "tsne")
     kinds += ("loss", "gap", "neighbours_hashnet", "neighbours_dhn")
+    svg = (done[0] / "results" / "reproduce_tinyimagenet100_gap.svg").read_text()
+    assert svg.startswith("<?xml")
+    assert "background:#ffffff" in svg  # legible on a dark page too
     assert figures == {f"reproduce_tinyimagenet100_{kind}.svg" for kind in kinds}
 
 
