@@ -18,7 +18,7 @@ SHOWN_BITS = 48
 SHOWN = ("hashnet", "dhn")
 # With tanh(z) as it is, without continuation: the third gap.
 SHOWN_TRAINED = (*SHOWN, "hashnet-sgn")
-QUERIES, NEIGHBOURS = 4, 7
+QUERIES, NEIGHBOURS = 4, 6
 MAP_POINTS = 600
 
 
@@ -48,8 +48,8 @@ def write_page(
         _add_maps(page, done, drawn)
         _add_training(page, done, drawn)
         _add_neighbours(page, done, drawn)
-    page.section("Costs")
-    sections.add_costs(page, done)
+        page.section("Costs")
+        sections.add_costs(page, done, n_bits=SHOWN_BITS)
     _add_published(page, result["published"])
     page.section("Protocol and settings")
     sections.add_protocol(page, done.protocol)

@@ -157,20 +157,21 @@ def neighbours(
     )
 
 
-def add_costs(page: Page, done: Comparison) -> None:
-    """Add a table of what fitting took, and what the codes of the database are like."""
+def add_costs(page: Page, done: Comparison, *, n_bits: int | None = None) -> None:
+    """Add a table of what fitting took, and what the codes of the database are like, at one length or all."""
     groups: dict[tuple[str, int], list[Result]] = {}
     for one in done.results:
-        groups.setdefault((one.title, one.n_bits), []).append(one)
+        if n_bits in (None, one.n_bits):
+            groups.setdefault((one.title, one.n_bits), []).append(one)
     page.table(
         [
             (
-                f"{title}, {n_bits} bits",
+                f"{title}, {length} bits",
                 f"{np.mean([one.fit_s for one in ones]):.2f}",
                 _mean(ones, "distinct_codes", ",.0f"),
                 _mean(ones, "mean_abs_correlation", ".3f"),
             )
-            for (title, n_bits), ones in groups.items()
+            for (title, length), ones in groups.items()
         ],
         header=("method", "seconds to fit", "distinct codes", "mean |correlation| of bits"),
         caption=f"On features, without the backbone; codes are those of {len(done.features.database):,} "

@@ -109,6 +109,7 @@ def to_svg(
     svg = re.sub(r'(?<= )(d|x|y)="([^"]*)"', _rounded, svg)
     svg = re.sub(r' transform="rotate\(-?0 [^"]*\)"', "", svg)
     svg = re.sub(r"\n +", "\n", svg)
+    svg = re.sub(r'style="[^"]*"', lambda style: re.sub(r"([:;]) ", r"\1", style[0]), svg)
     # A size in points would fix what the page should scale.
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
