@@ -193,3 +193,11 @@ def test_classes_that_are_not_told_apart_are_grey_or_left_out():
     assert ">others<" in tsne_figure(codes, labels)
     assert ">others<" not in tsne_figure(codes, labels, others=False)
     assert tsne_figure(codes, labels, others=False).count("<use") == 2 * 16 + 16  # points, and the legend
+
+
+def test_coordinates_are_short_and_labels_whole():
+    svg = bits_figure({"HashNet": {16: [0.0012], 32: [0.0014]}})
+    places = re.findall(r' (?:d|x|y)="([^"]*)"', svg)
+    assert places
+    assert not any(re.search(r"[.][0-9]{3}", place) for place in places)
+    assert "0.0012" in re.findall(r"<text[^>]*>([^<]*)</text>", svg)
