@@ -19,6 +19,7 @@ SHOWN = ("hashnet", "dhn")
 # With tanh(z) as it is, without continuation: the third gap.
 SHOWN_TRAINED = (*SHOWN, "hashnet-sgn")
 QUERIES, NEIGHBOURS = 4, 6
+THUMBNAIL = 72
 MAP_POINTS = 600
 
 
@@ -154,8 +155,8 @@ def _add_neighbours(page: Page, done: Comparison, drawn: dict[str, str]) -> None
                 done, title, SHOWN_BITS, n_queries=QUERIES, k=NEIGHBOURS, by_class=True
             )
             page.section(f"Queries and their nearest neighbours: {title}, {SHOWN_BITS} bits")
-            page.grid(retrieval_grid(rows))
-            drawn[f"neighbours_{method}"] = retrieval_grid_svg(rows)
+            page.grid(retrieval_grid(rows, max_side=THUMBNAIL))
+            drawn[f"neighbours_{method}"] = retrieval_grid_svg(rows, max_side=THUMBNAIL)
 
 
 def _settings(settings: Mapping[str, Any]) -> str:

@@ -110,10 +110,20 @@ def to_svg(
     svg = re.sub(r' transform="rotate\(-?0 [^"]*\)"', "", svg)
     svg = re.sub(r"\n +", "\n", svg)
     svg = re.sub(r'style="[^"]*"', lambda style: re.sub(r"([:;]) ", r"\1", style[0]), svg)
+    svg = re.sub(_MARKERS, _styled_once, svg)
     # A size in points would fix what the page should scale.
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
     return svg.replace("<svg", f'<svg role="img" aria-label="{escape(title, quote=True)}"', 1)
+
+
+# The markers of a line, or the points of a cloud, that look alike.
+_MARKERS = r'<g((?: clip-path="[^"]*")?)>\n((?:<use [^>]*(style="[^"]*")/>\n)(?:<use [^>]*\3/>\n)+)</g>'
+
+
+def _styled_once(group: re.Match[str]) -> str:
+    """Return a group of markers with their common style said once."""
+    return f"<g{group[1]} {group[3]}>\n{group[2].replace(' ' + group[3], '')}</g>"
 
 
 def _rounded(attribute: re.Match[str]) -> str:
