@@ -94,7 +94,9 @@ def tsne_caption(n: int, labels: Any) -> str:
     n_classes = int(np.count_nonzero(labels.any(axis=0)))
     of = f" of the {SHOWN_CLASSES} most frequent classes" if n_classes > SHOWN_CLASSES else ""
     points = f"up to {min(n, TSNE_POINTS):,} codes{of}"
-    return f"t-SNE of {points} by Hamming distance; colour and shape are the class."
+    several = int(labels.sum(axis=1, dtype=np.int64).max(initial=0)) > 1
+    which = "the first of its classes" if several else "the class"
+    return f"t-SNE of {points} by Hamming distance; colour and shape are {which}."
 
 
 def add_stages(

@@ -6,7 +6,7 @@ import pytest
 from hashnet.cli.pages import add_training, method_of
 from hashnet.datasets import ArrayImages
 from hashnet.evaluation import Page, evaluate
-from hashnet.evaluation.sections import add_classes, neighbour_rows, short, similar, spread
+from hashnet.evaluation.sections import add_classes, neighbour_rows, short, similar, spread, tsne_caption
 from hashnet.results import Neighbors
 
 
@@ -100,3 +100,8 @@ def test_neighbours_are_captioned_by_key_or_by_class():
     assert [one.relevant for one in row.neighbours] == [True, False]
     (keyed,) = neighbour_rows(images, np.array([0]), nearest)
     assert keyed.neighbours[0].caption == f"distance 2: {images.key(1)}"
+
+
+def test_a_map_of_images_with_several_labels_says_which_one_is_shown():
+    assert tsne_caption(20, one_hot(np.arange(20) % 10)).endswith("colour and shape are the class.")
+    assert tsne_caption(20, np.ones((20, 3), np.uint8)).endswith("are the first of its classes.")
