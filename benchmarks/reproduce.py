@@ -6,52 +6,49 @@
 Features of a frozen backbone are computed once; every method learns on the same features of the protocol's
 training rows, with settings chosen on a validation part of these rows (``--tune``; kept in
 learning_settings.json). Each run is a file in ``--work``: a run that was interrupted goes on where it was.
-Stored as results/reproduce_<protocol>.json and .html.
+Stored as results/reproduce_<protocol>.json and figures beside it; the page goes to ``--page``.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import statistics
-import time
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from benchmarks.learning_grids import GRIDS
-from benchmarks.learning_pages import write_page
+from benchmarks.learning_pages import SHOWN_BITS, shown_training, write_page
 from benchmarks.provenance import RESULTS, keep, provenance
 from benchmarks.published import PUBLISHED
+from hashnet.comparison import (
+    CompareSettings,
+    Comparison,
+    Features,
+    Job,
+    Result,
+    Runs,
+    extract,
+    feature_identity,
+    features_of,
+    measure_methods,
+    protocol_sides,
+)
 from hashnet.datasets import ProtocolData, open_protocol
-from hashnet.evaluation import evaluate, mean_interval
-from hashnet.files import replacing, write_atomically
-from hashnet.models import NetworkConfig, Preprocessing, build_network
+from hashnet.evaluation import mean_interval
 from hashnet.progress import Progress, make_progress
-from hashnet.training import extract_features
-from hashnet.training.methods import METHODS, fit_features
+from hashnet.training import TrainConfig
+from hashnet.training.methods import METHODS
 
 SETTINGS = Path(__file__).with_name("learning_settings.json")
 # Rows of each class that choose settings; queries never do.
 VALIDATION_PER_CLASS = 30
-
-
-@dataclass(frozen=True)
-class Features:
-    """Features of the images that could be read, with labels, and where each side's rows are among them."""
-
-    values: NDArray[np.float32]
-    labels: NDArray[np.uint8]
-    train: NDArray[np.int64]
-    database: NDArray[np.int64]
-    query: NDArray[np.int64]
-    mark: str
 
 
 def main() -> None:
@@ -67,72 +64,87 @@ def main() -> None:
         return
     settings = json.loads(SETTINGS.read_text(encoding="utf-8")) if SETTINGS.exists() else {}
     chosen = settings.get(options.protocol, settings.get(options.settings_of, {}))
-    runs: dict[str, dict[int, list[dict[str, Any]]]] = {}
-    for method in methods:
-        for n_bits in options.bits:
-            for seed in options.seeds:
-                run = one_run(
-                    features,
-                    method,
-                    n_bits,
-                    seed,
-                    settings=chosen.get(method, {}).get("settings", {}),
-                    at=protocol.at,
-                    folder=options.work / "runs",
-                    progress=progress,
-                )
-                runs.setdefault(method, {}).setdefault(n_bits, []).append(run)
-                show(run)
+    asked = CompareSettings(
+        methods=tuple(methods),
+        bits=tuple(options.bits),
+        seeds=tuple(options.seeds),
+        at=protocol.at,
+        settings={method: one["settings"] for method, one in chosen.items()},
+        merit="map_tie_aware",
+    )
+    # The file is known by its checksum; where it lies is nobody's business.
+    described = protocol.describe() | {"data": options.data.name}
+    backbone = {
+        "backbone": options.backbone,
+        "weights": options.weights.name,
+        "image_size": options.image_size,
+        "same_padding": options.same_padding,
+        "mark": features.mark,
+    }
+    done = measure_methods(
+        protocol.images,
+        features,
+        asked,
+        options.work / "runs",
+        protocol={
+            "source": options.data.name,
+            "protocol": described,
+            **backbone,
+            "at": asked.at,
+            "radius": asked.radius,
+        },
+        watch=show,
+        progress=progress,
+    )
+    for what, why in done.left_out:
+        print(f"left out {what}: {why}", file=sys.stderr)
     result = {
         "benchmark": "reproduce",
-        # The file is known by its checksum; where it lies is nobody's business.
-        "protocol": protocol.describe() | {"data": options.data.name},
-        "features": {
-            "backbone": options.backbone,
-            "weights": options.weights.name,
-            "image_size": options.image_size,
-            "same_padding": options.same_padding,
-            "mark": features.mark,
-        },
+        "protocol": described,
+        "features": backbone,
         "settings": chosen,
         "seeds": options.seeds,
-        "figures": {
-            method: {bits: summary(of) for bits, of in by_bits.items()} for method, by_bits in runs.items()
-        },
+        "cosine_map": None if done.cosine_map is None else round(done.cosine_map, 4),
+        "figures": figures(done),
+        "left_out": [{"what": what, "why": why} for what, why in done.left_out],
+        "training": {"n_bits": SHOWN_BITS, "stages": shown_training(done)},
         "published": PUBLISHED,
         **provenance(("numpy", "scipy", "scikit-learn", "torch", "torchvision", "pillow")),
     }
     name = f"reproduce_{options.protocol}"
     keep(name, result)
-    write_page(RESULTS / f"{name}.html", result, runs)
+    page = options.page or options.work / f"{name}.html"
+    write_page(page, RESULTS, name, result, done)
+    print(f"page: {page}", file=sys.stderr)
 
 
 def protocol_features(protocol: ProtocolData, options: argparse.Namespace, progress: Progress) -> Features:
     """Return the backbone's features of every image of the protocol, computed once."""
-    network = build_network(
-        NetworkConfig(options.backbone, 64, same_padding=options.same_padding),
-        weights=options.weights,
-        generator=torch.Generator().manual_seed(0),
+    sides = protocol_sides(protocol)
+    whole = options.work / f"features_{options.backbone}_{options.image_size}.npz"
+    if whole.exists():
+        # Features used to be kept in one file, whose runs stay valid.
+        stored = np.load(whole, allow_pickle=False)
+        if np.array_equal(stored["rows"], sides.rows()):
+            return features_of(stored["features"], stored["rows"], protocol.images, sides)
+    config = TrainConfig(
+        backbone=options.backbone,
+        weights=str(options.weights),
+        freeze_backbone=True,
+        same_padding=options.same_padding,
+        image_size=options.image_size,
+        device="cpu",
     )
-    preprocessing = Preprocessing(options.image_size, options.image_size)
-    needed = np.unique(np.concatenate([protocol.train, protocol.database, protocol.query]))
-    path = options.work / f"features_{options.backbone}_{options.image_size}.npz"
-    if not path.exists():
-        inputs = extract_features(network, protocol.images, needed, preprocessing, progress=progress)
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, features=inputs.features.numpy(), rows=inputs.rows)
-    stored = np.load(path)
-    values, rows = stored["features"], stored["rows"]
-    places = {side: _places(rows, getattr(protocol, side)) for side in ("train", "database", "query")}
-    mark = hashlib.sha256(values.tobytes()).hexdigest()[:16]
-    return Features(values, protocol.labels[rows], mark=mark, **places)
-
-
-def _places(rows: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
-    at = np.searchsorted(rows, wanted)
-    at[at == len(rows)] = 0
-    found: NDArray[np.int64] = at[rows[at] == wanted]
-    return found
+    return extract(
+        protocol.images,
+        config,
+        sides,
+        options.work / f"features_{options.protocol}_{options.backbone}_{options.image_size}",
+        identity=feature_identity(protocol.images, config, sides),
+        seed=0,
+        max_error_rate=0.0,
+        progress=progress,
+    )
 
 
 def one_run(
@@ -147,75 +159,49 @@ def one_run(
     progress: Progress,
 ) -> dict[str, Any]:
     """Fit, encode and evaluate, or return what an earlier call with the same settings stored."""
-    identity = {
-        "method": method,
-        "n_bits": n_bits,
-        "seed": seed,
-        "settings": dict(settings),
-        "at": at,
-        "features": features.mark,
-        "rows": hashlib.sha256(
-            b"".join(rows.tobytes() for rows in (features.train, features.database, features.query))
-        ).hexdigest()[:16],
-    }
-    name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
-    path = folder / f"{method}-{n_bits}-{seed}-{name}.json"
-    if path.exists():
-        stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return stored
-    began = time.perf_counter()
-    fitted = fit_features(
-        method,
-        features.values[features.train],
-        features.labels[features.train],
-        n_bits=n_bits,
-        seed=seed,
-        settings=settings,
-        progress=progress,
-    )
-    fit_s = time.perf_counter() - began
-    evaluation = evaluate(
-        fitted.encode(features.values[features.query]),
-        features.labels[features.query],
-        fitted.encode(features.values[features.database]),
-        features.labels[features.database],
-        at=at,
-        seed=seed,
-        progress=progress,
-    )
-    run = {**identity, "fit_s": round(fit_s, 2), "evaluation": evaluation.to_json()}
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(run).encode())
-    return run
+    runs = Runs(features, folder, at=at, settings={method: settings}, keep_codes=False)
+    return asdict(runs.get(Job(method, n_bits, seed), progress=progress))
 
 
-def show(run: Mapping[str, Any]) -> None:
+def show(run: Result) -> None:
     """Print one run."""
-    figures = run["evaluation"]
     print(
-        f"{run['method']:12} {run['n_bits']:4} bits, seed {run['seed']}: "
-        f"MAP@{figures['at']} {figures['map']:.4f}, tie-aware {figures['map_tie_aware']:.4f}, "
-        f"P@H<=2 {figures['precision_within']:.4f}"
-        f" ({run['fit_s']:.0f} s)",
+        f"{run.method:12} {run.n_bits:4} bits, seed {run.seed}: "
+        f"MAP@{run.at} {run.figure('map'):.4f}, tie-aware {run.figure('map_tie_aware'):.4f}, "
+        f"P@H<=2 {run.figure('precision_within'):.4f}"
+        f" ({run.fit_s:.0f} s)",
         flush=True,
     )
 
 
-def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def figures(done: Comparison) -> dict[str, dict[int, dict[str, Any]]]:
+    """Return what is stored of every method and length."""
+    found: dict[str, dict[int, list[Result]]] = {}
+    for run in done.results:
+        found.setdefault(run.method, {}).setdefault(run.n_bits, []).append(run)
+    return {
+        method: {bits: summary(found[method][bits]) for bits in done.settings.bits if bits in found[method]}
+        for method in done.settings.methods
+        if method in found
+    }
+
+
+def summary(runs: Sequence[Result]) -> dict[str, Any]:
     """Return each figure's mean over seeds, its 95% interval, and the interval over queries of each seed."""
     figures: dict[str, Any] = {}
     for name in ("map", "map_tie_aware", "precision_within", "empty_balls"):
-        values = [run["evaluation"][name] for run in runs]
+        evaluations = [run.evaluation or {} for run in runs]
+        values = [one[name] for one in evaluations]
         figures[name] = {
             "mean over seeds, low, high": [round(value, 4) for value in mean_interval(values)],
             "seeds": [round(value, 4) for value in values],
         }
-        intervals = [run["evaluation"]["intervals"].get(name) for run in runs]
+        intervals = [one["intervals"].get(name) for one in evaluations]
         if all(intervals):
             figures[name]["over queries, low, high"] = [
                 [round(one["low"], 4), round(one["high"], 4)] for one in intervals
             ]
-    figures["fit_s"] = round(statistics.median(run["fit_s"] for run in runs), 1)
+    figures["fit_s"] = round(statistics.median(run.fit_s for run in runs), 1)
     return figures
 
 
@@ -254,7 +240,7 @@ def validation_split(features: Features) -> tuple[NDArray[np.int64], NDArray[np.
     """Return the training rows without, and those of, a validation part: 30 of each class by first label."""
     rng = np.random.default_rng(0)
     order = rng.permutation(features.train)
-    first = features.labels[order].argmax(axis=1)
+    first = features.side_labels(order).argmax(axis=1)
     taken = np.zeros(len(order), dtype=bool)
     for label in np.unique(first):
         taken[np.flatnonzero(first == label)[:VALIDATION_PER_CLASS]] = True
@@ -269,6 +255,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="image pack of the protocol")
     parser.add_argument("--weights", type=Path, required=True, help="weights of the backbone, .safetensors")
     parser.add_argument("--work", type=Path, required=True, help="folder for features and runs")
+    parser.add_argument("--page", type=Path, help="page to write; default: reproduce_PROTOCOL.html in --work")
     parser.add_argument("--backbone", default="mobilenet_v2")
     parser.add_argument("--image-size", type=int, default=128)
     parser.add_argument("--same-padding", action=argparse.BooleanOptionalAction, default=True)

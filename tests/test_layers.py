@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PYTHON_LAYERS = [
     {"cli", "__main__"},
     {"distributed"},
+    {"comparison"},
     {"training"},
     {"evaluation", "encoding"},
     {"hashnet"},  # what `import hashnet` itself offers
@@ -172,6 +173,7 @@ def test_nothing_is_pickled_or_unpickled():
         ("import hashnet.datasets", "torch ray sklearn matplotlib"),
         ("import hashnet.evaluation", "torch ray faiss sklearn matplotlib"),
         ("import hashnet.index", "torch ray"),
+        ("import hashnet.cli.compare", "torch ray faiss sklearn matplotlib pyarrow PIL"),
         ("import hashnet.cli", "torch ray faiss sklearn matplotlib pyarrow PIL"),
     ],
 )

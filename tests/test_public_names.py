@@ -13,6 +13,10 @@ PUBLIC = {
         """,
     "hashnet.baselines": "BRE FeatureHash ITQ ITQCCA KSH LSH SDH SH",
     "hashnet.cli": "app main",
+    "hashnet.comparison": """
+        CannotFitError CompareSettings Comparison Features Job Result Runs Sides compare_methods extract
+        feature_identity features_of measure_methods own_sides protocol_sides
+        """,
     "hashnet.datasets": """
         PROTOCOLS QUERY_SPLIT TRAIN_SPLIT ArrayImages Batch Entry FileImages ImagePack ImageSet ImageStream
         LabelLists MosaicImages Protocol ProtocolData Reject Split check_multi_hot check_pixels decode_image
@@ -47,7 +51,8 @@ PUBLIC = {
     "hashnet.models": """
         BACKBONES IMAGENET_MEAN IMAGENET_STD BackboneInfo HashHead HashNetwork Model NetworkConfig
         Preprocessing backbone_info build_backbone build_network describe_export export_onnx export_torch
-        fingerprint load_model model_card record_evaluation relaxed save_model write_card
+        fingerprint load_model model_card record_evaluation record_protocol relaxed save_model
+        training_protocol write_card
         """,
     "hashnet.progress": "NO_PROGRESS BarProgress JsonProgress NoProgress Progress ProgressMode make_progress",
     "hashnet.training": "FeatureInputs StageMetrics TrainConfig TrainResult extract_features read_config "

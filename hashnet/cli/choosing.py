@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import typer
@@ -24,9 +24,17 @@ def open_data(protocol: str, data: str, *, image_root: Path | None = None) -> Pr
     return opened
 
 
+class TrainingRows(NamedTuple):
+    """Images, the rows to train on, and the description of the protocol that chose them, if one did."""
+
+    images: ImageSet
+    rows: NDArray[np.int64]
+    recipe: dict[str, Any] | None
+
+
 def training_rows(
     data: str, *, protocol: str | None, image_root: Path | None, seed: int, workers: int = 0
-) -> tuple[ImageSet, NDArray[np.int64]]:
+) -> TrainingRows:
     """Return the images and the rows to train on: the protocol's, else the database of the split by ``seed``.
 
     Raises ValueError for a protocol whose images Ray workers cannot open by ``data`` alone.
@@ -35,7 +43,7 @@ def training_rows(
 
     if protocol is None:
         images = open_images(data, image_root=image_root)
-        return images, split(images, seed=seed).database
+        return TrainingRows(images, split(images, seed=seed).database, None)
     opened = open_data(protocol, data, image_root=image_root)
     if workers and opened.protocol.rule in ("lists", "mosaic"):
         raise ValueError(
@@ -44,4 +52,4 @@ def training_rows(
         )
     # An image paired with itself would count as similar, so rows that a list repeats are taken once.
     first = np.sort(np.unique(opened.train, return_index=True)[1])
-    return opened.images, opened.train[first]
+    return TrainingRows(opened.images, opened.train[first], opened.describe())

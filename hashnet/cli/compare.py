@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hashnet.cli.options import DataOption, ImageRootOption, JsonOption, ProgressOption, SeedOption
+from hashnet.cli.options import (
+    DataOption,
+    ImageRootOption,
+    JsonOption,
+    ProgressOption,
+    ProtocolOption,
+    SeedOption,
+)
+
+if TYPE_CHECKING:
+    from hashnet.comparison import Comparison
 
 
 def compare(
@@ -49,7 +59,13 @@ def compare(
     runs: Annotated[
         int, typer.Option("--runs", min=1, help="Runs of each method with different seeds, for intervals.")
     ] = 3,
-    at: Annotated[int, typer.Option("--at", min=1, help="R of MAP@R, cut to the database.")] = 1000,
+    protocol: ProtocolOption = None,
+    at: Annotated[
+        int | None,
+        typer.Option(
+            "--at", min=1, help="R of MAP@R, cut to the database; default: the protocol's, else 1000."
+        ),
+    ] = None,
     radius: Annotated[
         int, typer.Option("--radius", min=0, help="Radius of precision within a Hamming ball.")
     ] = 2,
@@ -74,28 +90,29 @@ def compare(
     """Compare methods of hashing on your images: features once, then every method at every length.
 
     Methods are trained on the database part and measured on the queries, by shared labels; without labels
-    only unsupervised methods take part, measured by the neighbours in feature space. Writes report.html,
-    report.json, report.csv and figures/. What is done is kept: after a kill, or with more methods, lengths or
-    runs, the same command goes on.
+    only unsupervised methods take part, measured by the neighbours in feature space. --protocol takes the
+    three parts and R of a named protocol. Writes report.html, report.json, report.csv and figures/. What is
+    done is kept: after a kill, or with more methods, lengths or runs, the same command goes on.
     """
     from hashnet.allocator import keep_freed_memory
-    from hashnet.cli.compare_page import summary, to_json, write_all
-    from hashnet.cli.comparison import COLUMN_NAMES, CompareSettings, compare_methods
+    from hashnet.cli.choosing import open_data
     from hashnet.cli.output import print_json, print_table
+    from hashnet.comparison import CompareSettings, compare_methods, own_sides, protocol_sides
+    from hashnet.comparison.comparing import COLUMN_NAMES
+    from hashnet.comparison.report import summary, to_json
     from hashnet.datasets import open_images
     from hashnet.progress import make_progress
     from hashnet.training import TrainConfig
 
-    images = open_images(data, image_root=image_root)
+    opened = None if protocol is None else open_data(protocol, data, image_root=image_root)
+    images = open_images(data, image_root=image_root) if opened is None else opened.images
     default = "lsh,sh,itq" if images.labels is None else "lsh,itq,itq-cca,hashnet"
     settings = CompareSettings(
         methods=tuple(_listed(methods or default)),
         bits=tuple(_numbers(bits)),
         seeds=tuple(range(seed, seed + runs)),
-        seed=seed,
-        at=at,
+        at=(1000 if opened is None else opened.at) if at is None else at,
         radius=radius,
-        max_error_rate=max_error_rate,
     )
     config = TrainConfig(
         backbone=backbone,
@@ -107,15 +124,26 @@ def compare(
     )
     keep_freed_memory()
     watched = make_progress(progress)
-    done = compare_methods(images, config, settings, output, overwrite=overwrite, progress=watched)
+    done = compare_methods(
+        images,
+        own_sides(images, seed=seed) if opened is None else protocol_sides(opened),
+        config,
+        settings,
+        output,
+        seed=seed,
+        max_error_rate=max_error_rate,
+        overwrite=overwrite,
+        progress=watched,
+    )
     watched.start("write report", None)
-    paths = write_all(done)
+    paths = write_all(done, output)
     watched.finish()
     if json:
         print_json({**to_json(done), **paths})
         return
     found = summary(done)
     keys = [key for key in COLUMN_NAMES if key in found[0]]
+    at = settings.at
     rows = [(row["method"], row["n_bits"], *(row[key][0] for key in keys)) for row in found]
     print_table(["method", "bits", *(COLUMN_NAMES[key].format(at=at, radius=radius) for key in keys)], rows)
     if done.cosine_map is not None:
@@ -123,6 +151,21 @@ def compare(
     for what, why in done.left_out:
         typer.echo(f"hashnet: left out {what}: {why}", err=True)
     typer.echo(f"report: {paths['report']}")
+
+
+def write_all(done: Comparison, output: Path) -> dict[str, Path]:
+    """Write report.html, report.json, report.csv and figures/ into ``output``; return their paths."""
+    from hashnet.cli.output import as_json
+    from hashnet.comparison.report import report, to_csv, to_json
+    from hashnet.files import write_atomically
+
+    page = report(done)
+    write_atomically(output / "report.json", (as_json(to_json(done)) + "\n").encode())
+    write_atomically(output / "report.csv", to_csv(done).encode())
+    page.write_figures(output / "figures")
+    page.write(output / "report.html")
+    names = {"report": "report.html", "json": "report.json", "csv": "report.csv", "figures": "figures"}
+    return {kind: output / name for kind, name in names.items()}
 
 
 def _listed(text: str) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from hashnet.cli import pages
 from hashnet.cli.demonstration import RADIUS, Demonstration, K
-from hashnet.evaluation import Page, latency_figure
+from hashnet.evaluation import Page, latency_figure, sections
 from hashnet.results import Neighbors
 
 SHOWN_QUERIES = 10
@@ -85,7 +85,7 @@ def write_page(path: Path, demo: Demonstration, *, seed: int) -> None:
         [(what, said, f"{seconds:.1f}") for what, said, seconds in demo.steps],
         header=("step", "what", "seconds"),
     )
-    pages.add_figures(page, evaluation)
+    sections.add_figures(page, evaluation)
     page.section("Latency and throughput")
     page.table(
         [
@@ -101,15 +101,15 @@ def write_page(path: Path, demo: Demonstration, *, seed: int) -> None:
         caption="At this size a shard's answer is mostly the way to another process and back.",
     )
     add_crosscheck(page, demo)
-    pages.add_curves(page, evaluation, *all_codes(demo), classes=images.classes, seed=seed)
+    sections.add_curves(page, evaluation, *all_codes(demo), classes=images.classes, seed=seed)
     page.figure(
         latency_figure({f"{s}, {q}": timing.milliseconds for (s, q), timing in demo.timings.items()}),
         "Share of queries answered within a time, each query asked alone.",
     )
     pages.add_training(page, measured.encoder.model.metrics)
-    shown = pages.spread(measured.query.ids, images.labels, SHOWN_QUERIES)
+    shown = sections.spread(measured.query.ids, images.labels, SHOWN_QUERIES)
     rows = np.searchsorted(measured.query.ids, shown)
-    pages.add_neighbours(
+    sections.add_neighbours(
         page,
         images,
         shown,

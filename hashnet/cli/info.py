@@ -93,9 +93,10 @@ def describe_store(path: Path) -> dict[str, Any]:
 
 def describe_model(path: Path) -> dict[str, Any]:
     """Return the facts about a model directory."""
-    from hashnet.models import load_model
+    from hashnet.models import load_model, training_protocol
 
     model = load_model(path)
+    by = training_protocol(model.metrics)
     return {
         "kind": "model",
         "backbone": model.config.backbone,
@@ -104,6 +105,7 @@ def describe_model(path: Path) -> dict[str, Any]:
         "seed": model.seed,
         "bytes": directory_bytes(path),
         "fingerprint": model.fingerprint,
+        **({} if by is None else {"trained by": by}),
     }
 
 

@@ -1,109 +1,13 @@
-"""Sections of a report about retrieval: figures, curves, and queries with their neighbours."""
+"""What the pages of several commands say of a model's training."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
-import numpy as np
-
-from hashnet.codes import Codes, Ids
-from hashnet.evaluation import (
-    Evaluation,
-    GridItem,
-    GridRow,
-    Page,
-    distance_figure,
-    gap_figure,
-    loss_figure,
-    precision_at_figure,
-    precision_recall_figure,
-    retrieval_grid,
-    tsne_figure,
-)
+from hashnet.evaluation import Page
 from hashnet.evaluation.figures_training import LN2
-from hashnet.evaluation.tsne import SHOWN_CLASSES
-from hashnet.results import PAD_ID, Neighbors
-
-if TYPE_CHECKING:
-    from hashnet.datasets import ImageSet
-
-# The best and the worst classes of a table.
-CLASSES_SHOWN = 15
-TSNE_POINTS = 1000
-# Below this number of codes a map of them says nothing, and t-SNE refuses.
-TSNE_LEAST = 30
-LONGEST_NAME = 20
-
-
-def add_figures(page: Page, evaluation: Evaluation) -> None:
-    """Add the headline figures and the protocol they were measured by."""
-    page.section("Figures")
-    page.table(evaluation.rows(), header=("figure", "value"), caption="Means over all queries.")
-    page.table(
-        evaluation.interval_rows(),
-        header=("95% interval", "mean", "low", "high"),
-        caption="By bootstrap over queries; it knows nothing of other seeds of training.",
-    )
-    page.table(evaluation.protocol(), header=("protocol", ""))
-
-
-def add_classes(page: Page, evaluation: Evaluation) -> None:
-    """Add the figures of each class, best first; of many classes only the ends of that list."""
-    rows = evaluation.class_rows()
-    if len(rows) < 2:
-        return
-    page.section("Classes")
-    caption = "Means over the queries of each class, best MAP first."
-    if len(rows) > 2 * CLASSES_SHOWN:
-        left_out = len(rows) - 2 * CLASSES_SHOWN
-        gap = (f"… {left_out:,} more", *("" for _ in rows[0][1:]))
-        rows = [*rows[:CLASSES_SHOWN], gap, *rows[-CLASSES_SHOWN:]]
-    header = ("class", "queries", *(name.replace("_", " ") for name in evaluation.intervals))
-    page.table(rows, header=header, caption=caption)
-
-
-def add_curves(
-    page: Page,
-    evaluation: Evaluation,
-    codes: Codes,
-    labels: Any,
-    *,
-    classes: Sequence[str],
-    seed: int,
-    method: str = "HashNet",
-) -> None:
-    """Add precision-recall, precision@N, distances of pairs, and a t-SNE map of ``codes``."""
-    page.section("Curves")
-    named = {method: evaluation}
-    page.figure(
-        precision_recall_figure(named),
-        "Precision over recall, pooled over queries: a point for each radius from 0 on.",
-    )
-    page.figure(precision_at_figure(named), "Precision among the N nearest, mean over tie orders.")
-    page.figure(
-        distance_figure(evaluation), "Hamming distances between queries and database, by shared label."
-    )
-    if len(codes) >= TSNE_LEAST:
-        page.figure(
-            tsne_figure(
-                codes,
-                labels,
-                classes=[short(name) for name in classes],
-                n_points=TSNE_POINTS,
-                seed=seed,
-                others=False,
-            ),
-            tsne_caption(len(codes), labels),
-        )
-
-
-def tsne_caption(n: int, labels: Any) -> str:
-    """Return what stands below a map of ``n`` codes with these labels."""
-    n_classes = int(np.count_nonzero(labels.any(axis=0)))
-    of = f" of the {SHOWN_CLASSES} most frequent classes" if n_classes > SHOWN_CLASSES else ""
-    points = f"up to {min(n, TSNE_POINTS):,} codes{of}"
-    return f"t-SNE of {points} by Hamming distance; colour and shape are the class."
+from hashnet.evaluation.sections import add_stages
 
 
 def method_of(metrics: Mapping[str, Any]) -> str:
@@ -116,66 +20,6 @@ def method_of(metrics: Mapping[str, Any]) -> str:
 
 def add_training(page: Page, metrics: Mapping[str, Any]) -> None:
     """Add the loss on relaxed and on sgn codes, and the gap between the two, over the stages of a model."""
-    stages: Sequence[Mapping[str, Any]] = metrics.get("stages", [])
-    if not stages:
-        return
     title = method_of(metrics)
-    continued = len({stage["beta"] for stage in stages}) > 1
-    page.section("Continuation" if continued else "Training")
-    if continued:
-        page.text(
-            "Training begins with relaxed codes tanh(βz) and raises β stage by stage until they are the "
-            "signs themselves: both losses meet and the gap goes to 0, so that no separate binarisation is "
-            "left."
-        )
-    else:
-        page.text(
-            f"{title} is trained on relaxed codes without continuation: what is left of the gap at the end "
-            "is what taking signs changes."
-        )
     silent = LN2 if title.startswith("HashNet") else None
-    page.figure(
-        loss_figure(stages, silent=silent), "Loss on relaxed and on sgn codes at the end of each stage."
-    )
-    page.figure(gap_figure(stages), "Mean distance of a relaxed bit from its sign.")
-
-
-def add_neighbours(page: Page, images: ImageSet, queries: Ids, nearest: Neighbors) -> None:
-    """Add a section with a grid of the images ``queries`` and their ``nearest`` images."""
-    page.section("Queries and their nearest neighbours")
-    add_neighbour_grid(page, images, queries, nearest)
-
-
-def add_neighbour_grid(page: Page, images: ImageSet, queries: Ids, nearest: Neighbors) -> None:
-    """Add a grid of the images ``queries`` with their ``nearest`` images; a tick is a shared label."""
-    rows = []
-    for query, distances, ids in zip(queries.tolist(), nearest.distances, nearest.ids, strict=True):
-        found = [(int(d), int(i)) for d, i in zip(distances, ids, strict=True) if i != PAD_ID]
-        items = [
-            GridItem(images.load(i), f"distance {d}: {images.key(i)}", similar(images, query, i))
-            for d, i in found
-        ]
-        rows.append(GridRow(GridItem(images.load(query), images.key(query)), items))
-    page.grid(retrieval_grid(rows))
-
-
-def short(name: str) -> str:
-    """Return a class name that fits beside a map: without synonyms, at most 20 characters."""
-    name = name.split(",", maxsplit=1)[0].strip()
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
-
-
-def similar(images: ImageSet, a: int, b: int) -> bool | None:
-    """Return whether two images share a label, None where there are none."""
-    if images.labels is None:
-        return None
-    return bool((images.labels[a] & images.labels[b]).any())
-
-
-def spread(rows: Ids, labels: Any, n: int) -> Ids:
-    """Return up to ``n`` of ``rows``: the first of each class, then the second of each, and so on."""
-    first = np.asarray(labels)[rows].argmax(axis=1)
-    turn = np.zeros(len(rows), dtype=np.int64)
-    for label in np.unique(first):
-        turn[first == label] = np.arange(int((first == label).sum()))
-    return rows[np.lexsort((first, turn))[:n]]
+    add_stages(page, metrics.get("stages", []), title=title, silent=silent)

@@ -93,7 +93,10 @@ def measure_codes(
     """Return the figures of ``query`` codes on ``database`` codes, both of labelled ``images``."""
     if images.labels is None:
         raise ValueError(f"{images.source} has no labels to measure by")
+    from hashnet.models import training_protocol
+
     unreadable = len(database.rejects) + len(query.rejects)
+    by = training_protocol(encoder.model.metrics)
     evaluation = evaluate(
         query.codes,
         images.labels[query.ids],
@@ -114,6 +117,7 @@ def measure_codes(
             "backbone": encoder.model.config.backbone,
             "model": encoder.fingerprint,
             "unreadable": f"{unreadable:,}",
+            **({} if by is None else {"trained by": by}),
         },
         progress=progress,
     )
@@ -123,13 +127,13 @@ def measure_codes(
 def write_report(path: Path, measured: Measured, images: ImageSet) -> None:
     """Write the figures, curves and some queries with their neighbours as a self-contained page."""
     from hashnet.cli import pages
-    from hashnet.evaluation import Page
+    from hashnet.evaluation import Page, sections
 
     evaluation, query, database = measured.evaluation, measured.query, measured.database
     page = Page(f"Retrieval on {images.name}", subtitle=f"hashnet evaluate, {images.source}")
     page.facts(evaluation.rows()[:4])
-    pages.add_figures(page, evaluation)
-    pages.add_curves(
+    sections.add_figures(page, evaluation)
+    sections.add_curves(
         page,
         evaluation,
         query.codes,
@@ -138,13 +142,13 @@ def write_report(path: Path, measured: Measured, images: ImageSet) -> None:
         seed=evaluation.seed or 0,
         method=pages.method_of(measured.encoder.model.metrics),
     )
-    pages.add_classes(page, evaluation)
+    sections.add_classes(page, evaluation)
     pages.add_training(page, measured.encoder.model.metrics)
     index = Index.in_memory(n_bits=measured.encoder.n_bits)
     # A published list may name an image twice.
     ids, first = np.unique(database.ids, return_index=True)
     index.add(database.codes[first], ids=ids)
-    shown = pages.spread(query.ids, images.labels, SHOWN_QUERIES)
+    shown = sections.spread(query.ids, images.labels, SHOWN_QUERIES)
     codes = query.codes[np.searchsorted(query.ids, shown)]
-    pages.add_neighbours(page, images, shown, index.search(codes, SHOWN_NEIGHBOURS, pad=True))
+    sections.add_neighbours(page, images, shown, index.search(codes, SHOWN_NEIGHBOURS, pad=True))
     page.write(path)

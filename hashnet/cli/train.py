@@ -274,7 +274,7 @@ def train(
     from hashnet.cli.output import print_json, print_pairs
     from hashnet.progress import make_progress
 
-    images, database = training_rows(
+    images, database, recipe = training_rows(
         data, protocol=protocol, image_root=image_root, seed=settings.seed, workers=workers
     )
     watched = make_progress(progress)
@@ -311,6 +311,10 @@ def train(
             overwrite=overwrite,
             progress=watched,
         )
+    if recipe is not None:
+        from hashnet.models import record_protocol
+
+        record_protocol(output, recipe, n_rows=len(database))
     held_out = result.metrics.get("validation")
     # The figures begin with those before the first stage, which has number 0.
     last = result.metrics["stages"][-1 if held_out is None else held_out["stage"] + 1]

@@ -38,6 +38,6 @@ def print_settings(
         from hashnet.cli.choosing import training_rows
         from hashnet.training.task import completed
 
-        images, rows = training_rows(data, protocol=protocol, image_root=image_root, seed=settings.seed)
+        images, rows, _ = training_rows(data, protocol=protocol, image_root=image_root, seed=settings.seed)
         settings = completed(images, rows, settings)
     typer.echo(write_config(settings), nl=False)

@@ -81,6 +81,8 @@ def to_svg(
         "svg.fonttype": "none",
         "svg.hashsalt": title,
         "font.family": "sans-serif",
+        # The one that texts are measured with; the whole list of matplotlib would stand at every text.
+        "font.sans-serif": ["DejaVu Sans"],
         "font.size": 10,
         "axes.unicode_minus": True,
         **{f"axes.spines.{side}": False for side in ("top", "right")},
@@ -103,10 +105,31 @@ def to_svg(
     svg = svg[svg.index("<svg") :].strip().replace(INK, "currentColor")
     # Several figures share a page, and these names, which nothing refers to, would be there several times.
     svg = re.sub(r' id="[A-Za-z0-9.]+_[0-9]+"', "", svg)
+    # A millionth of a point, turns by no angle and indentation make up a third of what matplotlib writes.
+    svg = re.sub(r'(?<= )(d|x|y)="([^"]*)"', _rounded, svg)
+    svg = re.sub(r' transform="rotate\(-?0 [^"]*\)"', "", svg)
+    svg = re.sub(r"\n +", "\n", svg)
+    svg = re.sub(r'style="[^"]*"', lambda style: re.sub(r"([:;]) ", r"\1", style[0]), svg)
+    svg = re.sub(_MARKERS, _styled_once, svg)
     # A size in points would fix what the page should scale.
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
     return svg.replace("<svg", f'<svg role="img" aria-label="{escape(title, quote=True)}"', 1)
+
+
+# The markers of a line, or the points of a cloud, that look alike.
+_MARKERS = r'<g((?: clip-path="[^"]*")?)>\n((?:<use [^>]*(style="[^"]*")/>\n)(?:<use [^>]*\3/>\n)+)</g>'
+
+
+def _styled_once(group: re.Match[str]) -> str:
+    """Return a group of markers with their common style said once."""
+    return f"<g{group[1]} {group[3]}>\n{group[2].replace(' ' + group[3], '')}</g>"
+
+
+def _rounded(attribute: re.Match[str]) -> str:
+    """Return coordinates with two decimals."""
+    values = re.sub(r"[0-9]+\.[0-9]{3,}", lambda number: f"{float(number[0]):.2f}", attribute[2])
+    return f'{attribute[1]}="{values}"'
 
 
 def _plain(name: str) -> str:

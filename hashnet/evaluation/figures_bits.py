@@ -64,17 +64,19 @@ def bits_figure(
             )
             style = look(numbers[name], marker=True)
             axes.plot(x, [one[0] for one in found], label=name, markersize=5, zorder=3, **style)
-            for at, (low, high) in zip(x, ends, strict=True):
-                if high > low:
-                    axes.errorbar(
-                        at,
-                        (low + high) / 2,
-                        yerr=(high - low) / 2,
-                        color=style["color"],
-                        capsize=2.5,
-                        linewidth=1,
-                        alpha=0.8,
-                    )
+            wide = [(at, *end) for at, end in zip(x, ends, strict=True) if end[1] > end[0]]
+            if wide:
+                at, low, high = np.array(wide).T
+                axes.errorbar(
+                    at,
+                    (low + high) / 2,
+                    yerr=(high - low) / 2,
+                    color=style["color"],
+                    linestyle="none",
+                    capsize=2.5,
+                    elinewidth=1,
+                    alpha=0.8,
+                )
         for label, height in (references or {}).items():
             axes.axhline(height, color="#7A7A7A", linewidth=1.2, linestyle=(0, (6, 3)), label=label)
         axes.set_xticks(all_bits, [str(bits) for bits in all_bits])

@@ -64,6 +64,7 @@ def gap_figure(stages: Stages | Mapping[str, Stages]) -> str:
             _stage_axis(axes, next(iter(named.values())))
         else:
             axes.set_xlabel("stage of the continuation")
+            axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set(ylabel="mean |tanh(βz) − sgn z|")
         axes.set_ylim(bottom=0)
         add_legend(axes, len(named))

@@ -192,13 +192,10 @@ class Page:
         place.mkdir(parents=True, exist_ok=True)
         written = []
         for number, svg in enumerate(self._figures, start=1):
-            width, height = _size(svg)
             label = re.search(r'aria-label="([^"]*)"', svg[: svg.index(">")])
             words = re.sub(r"[^a-z0-9]+", "-", unescape(label[1] if label else "figure").lower())
             target = place / f"{number:02d}-{words.strip('-')[:60]}.svg"
-            size = f'width="{width:g}pt" height="{height:g}pt" ' if width else ""
-            alone = svg.replace("<svg ", f'<svg {size}style="color:#1c1e21;background:#ffffff" ', 1)
-            write_atomically(target, f'<?xml version="1.0" encoding="utf-8"?>\n{alone}\n'.encode())
+            write_atomically(target, standing_alone(svg).encode())
             written.append(target)
         return written
 
@@ -208,6 +205,14 @@ class Page:
             self._in_figures = False
         self._parts.append(part)
         return self
+
+
+def standing_alone(svg: str) -> str:
+    """Return a figure as the text of a file of its own: with a size, dark on white."""
+    width, height = _size(svg)
+    size = f'width="{width:g}pt" height="{height:g}pt" ' if width else ""
+    alone = svg.replace("<svg ", f'<svg {size}style="color:#1c1e21;background:#ffffff" ', 1)
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{alone}\n'
 
 
 def _size(svg: str) -> tuple[float, float]:

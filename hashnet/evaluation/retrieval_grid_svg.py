@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from html import escape
 from textwrap import wrap
 
-from hashnet.evaluation.retrieval_grid import GridItem, GridRow, data_uri
+from hashnet.evaluation.retrieval_grid import MAX_SIDE, GridItem, GridRow, data_uri
 
 SIDE, GAP, TEXT = 84, 12, 28
 RIGHT, WRONG, QUERY, UNKNOWN = "#009E73", "#D55E00", "#0072B2", "#8C8C8C"
 CAPTION_WIDTH, CAPTION_LINES = 15, 2
 
 
-def retrieval_grid_svg(rows: Sequence[GridRow]) -> str:
+def retrieval_grid_svg(rows: Sequence[GridRow], *, max_side: int = MAX_SIDE) -> str:
     """Return the SVG of a grid: queries on the left, neighbours by rank, images embedded.
+
+    Images are shrunk to ``max_side`` pixels.
 
     Relevant neighbours have a solid frame and a round tick, others a dashed frame and a square cross, so that
     they are told apart without colour. Captions have two lines of 15 characters, the title of a cell all.
@@ -31,14 +33,14 @@ def retrieval_grid_svg(rows: Sequence[GridRow]) -> str:
     ]
     for r, row in enumerate(rows):
         y = GAP + r * (SIDE + TEXT + GAP)
-        parts.append(_cell(row.query, GAP, y, query=True))
+        parts.append(_cell(row.query, GAP, y, max_side, query=True))
         for c, item in enumerate(row.neighbours):
             # A wider gap parts the query from what was found.
-            parts.append(_cell(item, 2 * GAP + (c + 1) * (SIDE + GAP), y, query=False))
+            parts.append(_cell(item, 2 * GAP + (c + 1) * (SIDE + GAP), y, max_side, query=False))
     return "\n".join([*parts, "</svg>"])
 
 
-def _cell(item: GridItem, x: int, y: int, *, query: bool) -> str:
+def _cell(item: GridItem, x: int, y: int, max_side: int, *, query: bool) -> str:
     colour, dash, sign, said = UNKNOWN, "", "", "neighbour"
     if query:
         colour, said = QUERY, "query"
@@ -63,7 +65,7 @@ def _cell(item: GridItem, x: int, y: int, *, query: bool) -> str:
     return (
         f"<g><title>{escape(f'{said}: {item.caption}')}</title>"
         f'<image x="{x}" y="{y}" width="{SIDE}" height="{SIDE}"{pixelated} '
-        f'xlink:href="{data_uri(item.image)}"/>'
+        f'xlink:href="{data_uri(item.image, max_side)}"/>'
         f'<rect x="{x}" y="{y}" width="{SIDE}" height="{SIDE}" fill="none" stroke="{colour}" '
         f'stroke-width="3"{dash}/>{sign}'
         f"{caption}</g>"

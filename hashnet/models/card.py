@@ -22,6 +22,9 @@ METRICS_FILE = "metrics.json"
 EVALUATIONS = "evaluations"
 """The part of metrics.json that keeps the figures of the model."""
 
+PROTOCOL = "protocol"
+"""The part of what metrics.json says of the training that keeps the protocol of the training images."""
+
 _SHOWN_CLASSES = 20
 # What tells two evaluations apart: figures of one protocol replace each other.
 _PROTOCOL = ("data", "n_queries", "n_database", "at", "radius", "seed", "similarity")
@@ -116,6 +119,33 @@ def record_evaluation(directory: Path | str, evaluation: Mapping[str, Any]) -> N
     write_atomically(directory / CARD_FILE, model_card(config, metrics).encode())
 
 
+def record_protocol(directory: Path | str, description: Mapping[str, Any], *, n_rows: int) -> None:
+    """Keep the protocol that a model was trained by in its metrics.json and card.
+
+    ``description`` is that of the protocol with its checksum (``ProtocolData.describe()``), ``n_rows`` the
+    number of training rows that were taken from it. Of the data only the last part of the path is kept. The
+    fingerprint stays.
+    """
+    directory = Path(directory)
+    config = read_json(directory / CONFIG_FILE)
+    path = directory / METRICS_FILE
+    metrics = read_json(path) if path.is_file() else {}
+    found = {**description, "data": PurePath(str(description.get("data", ""))).name, "n_rows": n_rows}
+    metrics["training"] = {**metrics.get("training", {}), PROTOCOL: found}
+    write_atomically(path, (json.dumps(metrics, indent=2) + "\n").encode())
+    write_atomically(directory / CARD_FILE, model_card(config, metrics).encode())
+
+
+def training_protocol(metrics: Mapping[str, Any]) -> str | None:
+    """Return in one line the protocol that a model was trained by, None where none is recorded."""
+    found = metrics.get("training", {}).get(PROTOCOL)
+    if not isinstance(found, Mapping):
+        return None
+    repaired = ", repaired" if found.get("repaired") else ""
+    n_rows = f"{found.get('n_rows', 0):,} training rows"
+    return f"{found.get('protocol')}{repaired}, {n_rows}, {found.get('checksum')}"
+
+
 def _what(config: Mapping[str, Any]) -> list[tuple[str, Any]]:
     architecture, preprocessing, classes = config["architecture"], config["preprocessing"], config["classes"]
     head = f"{architecture['hidden']} ReLU units, then " if architecture["hidden"] else ""
@@ -149,10 +179,18 @@ def _training(metrics: Mapping[str, Any]) -> list[str]:
     training, stages = metrics.get("training", {}), metrics.get("stages", [])
     if not training:
         return ["Nothing is recorded of the training.", ""]
-    rows: list[tuple[str, Any]] = [
-        ("images", f"{training['n_images']:,} of {training['n_classes']:,} classes"),
-        ("unreadable images left out", len(training.get("rejects", []))),
-    ]
+    rows: list[tuple[str, Any]] = []
+    if "n_images" in training:
+        rows.append(("images", f"{training['n_images']:,} of {training['n_classes']:,} classes"))
+        rows.append(("unreadable images left out", len(training.get("rejects", []))))
+    if by := training_protocol(metrics):
+        recipe = training[PROTOCOL]
+        rows += [
+            ("protocol", by),
+            ("protocol's split", recipe.get("split", "")),
+            ("known data", "yes" if recipe.get("known_data") else "no"),
+            *(("fault of the data", fault) for fault in recipe.get("faults", [])),
+        ]
     if training.get("pair_weights"):
         similar, dissimilar = training["pair_weights"]
         rows.append(("weights of similar and dissimilar pairs", f"{similar:.4g} and {dissimilar:.4g}"))
@@ -199,7 +237,9 @@ def _evaluations(evaluations: list[Mapping[str, Any]]) -> list[str]:
 def _protocol(one: Mapping[str, Any]) -> list[str]:
     order = "the order given" if one.get("seed") is None else f"shuffled with seed {one['seed']}"
     notes = one.get("notes") or {}
-    noted = "; ".join(f"{_plain(name)}: {_plain(value)}" for name, value in notes.items() if name != "model")
+    # What the card says elsewhere.
+    known = ("model", "trained by")
+    noted = "; ".join(f"{_plain(name)}: {_plain(v)}" for name, v in notes.items() if name not in known)
     said = (
         f"{one['n_queries']:,} queries, a database of {one['n_database']:,} ({order}); similar means "
         f"{one.get('similarity', 'at least one shared label')}. MAP as published divides by the relevant "

@@ -17,13 +17,14 @@ from hashnet.losses import LossSettings, Objective, TrainingSet, build_objective
 from hashnet.models import HashHead
 from hashnet.progress import NO_PROGRESS, Progress
 from hashnet.training.config import frozen_defaults
-from hashnet.training.diagnostics import Saturation, saturation
+from hashnet.training.diagnostics import Saturation, StageMetrics, measure, saturation
 from hashnet.training.optimizer import given
 from hashnet.training.sampler import BatchSampler
 from hashnet.training.schedule import betas, lr_factor, stage_of
 
 _ROWS_AT_ONCE = 8192
 _LOOK_EVERY = 10
+_MEASURED = 1024  # training items on which figures are taken at the end of a stage
 
 
 @dataclass(frozen=True)
@@ -91,12 +92,16 @@ class HeadSettings:
 
 class TrainedHead:
     """A head as ``train_head`` left it. ``saturation`` says, of a method with continuation, how far the
-    relaxed codes of the training set ended from sgn codes; it is None for the others.
+    relaxed codes of the training set ended from sgn codes; it is None for the others. ``stages`` are the
+    figures at the start and at the end of each stage, over a sample of the training set.
     """
 
-    def __init__(self, head: HashHead, saturated: Saturation | None) -> None:
+    def __init__(
+        self, head: HashHead, saturated: Saturation | None, stages: tuple[StageMetrics, ...] = ()
+    ) -> None:
         self.head = head.eval()
         self.saturation = saturated
+        self.stages = stages
 
     def relaxed(self, features: NDArray[Any]) -> NDArray[np.float32]:
         """Return z ``(n, n_bits)`` of features ``(n, n_features)``; its sign is the code."""
@@ -145,7 +150,7 @@ def train_head(
     objective.eval()
     saturated = saturation(_z(head, values), objective, beta=beta) if objective.continues else None
     objective.finish(head)
-    return TrainedHead(head, saturated)
+    return TrainedHead(head, saturated, tuple(run.stages))
 
 
 def check_features(features: NDArray[Any]) -> NDArray[np.float32]:
@@ -177,6 +182,7 @@ class _Run:
         self._head, self._objective, self._settings = head, objective, settings
         self._seed, self._progress = seed, progress
         self._iterations = given(settings.iterations)
+        self.stages: list[StageMetrics] = []
 
     def optimize(self, values: Tensor, labels: Tensor) -> float:
         """Train head and objective; return the last beta."""
@@ -189,9 +195,11 @@ class _Run:
         optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=given(settings.weight_decay))
         head.train()
         objective.train()
+        self._measure(values, labels, schedule[0], stage=-1, done=0)
         self._progress.start("train", iterations)
         for iteration in range(iterations):
-            beta = schedule[stage_of(iteration, iterations=iterations, stages=stages)]
+            stage = stage_of(iteration, iterations=iterations, stages=stages)
+            beta = schedule[stage]
             for group in optimizer.param_groups:
                 group["lr"] = lr * lr_factor(iteration, iterations=iterations, decay=settings.lr_decay)
             places = torch.from_numpy(sampler.batch(iteration))
@@ -200,8 +208,24 @@ class _Run:
             loss.backward()
             optimizer.step()
             self._tell(loss, iteration + 1, beta)
+            if stage_of(iteration + 1, iterations=iterations, stages=stages) != stage:
+                self._measure(values, labels, beta, stage=stage, done=iteration + 1)
         self._progress.finish()
         return schedule[-1]
+
+    def _measure(self, values: Tensor, labels: Tensor, beta: float, *, stage: int, done: int) -> None:
+        """Keep the figures of a sample; nothing random is drawn that training draws from."""
+        chosen = np.random.default_rng((self._seed, 5)).permutation(len(values))[:_MEASURED]
+        places = torch.from_numpy(np.sort(chosen))
+        modules = (self._head, self._objective)
+        for module in modules:
+            module.eval()
+        z = _z(self._head, values[places])
+        self.stages.append(
+            measure(z, labels[places], places, self._objective, beta=beta, stage=stage, iteration=done)
+        )
+        for module in modules:
+            module.train()
 
     def _tell(self, loss: Tensor, done: int, beta: float) -> None:
         if done % _LOOK_EVERY and done < self._iterations:

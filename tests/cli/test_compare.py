@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from hashnet.cli import compare_features, comparison
+from hashnet.comparison import features, runs
 from hashnet.datasets import open_images
 
 OPTIONS = ["--backbone", "small_cnn", "--weights", "none", "--at", 50]
@@ -60,9 +60,9 @@ def test_codes_that_are_kept_are_those_that_were_measured(labelled, folders):
     images = open_images(folders / "classes")
     table_rows = np.concatenate(comparison_split(images))
     for one in found["results"]:
-        codes = np.load(output / "results" / f"{one['method']}-{one['n_bits']}-seed{one['seed']}.npy")
-        labels = images.labels[table_rows]
-        again = evaluate(codes[100:], labels[100:], codes[:100], labels[:100], at=50, seed=1)
+        (path,) = (output / "runs").glob(f"{one['method']}-{one['n_bits']}-{one['seed']}-*.npy")
+        codes, labels = np.load(path), images.labels[table_rows]
+        again = evaluate(codes[100:], labels[100:], codes[:100], labels[:100], at=50, seed=one["seed"])
         assert again.map == pytest.approx(one["evaluation"]["map"], abs=1e-12)
 
 
@@ -137,15 +137,15 @@ def test_only_methods_that_need_labels_on_images_without_are_refused(folders, ru
 def counted(monkeypatch, *, interrupt_at=None):
     """Count fits; the one of that number is interrupted."""
     done = []
-    true_fit = comparison.fit_features
+    true_fit = runs.fit_features
 
-    def fit(name, *args, n_bits, seed):
+    def fit(name, *args, n_bits, seed, **options):
         if len(done) == interrupt_at:
             raise KeyboardInterrupt
         done.append((name, n_bits, seed))
-        return true_fit(name, *args, n_bits=n_bits, seed=seed)
+        return true_fit(name, *args, n_bits=n_bits, seed=seed, **options)
 
-    monkeypatch.setattr(comparison, "fit_features", fit)
+    monkeypatch.setattr(runs, "fit_features", fit)
     return done
 
 
@@ -176,8 +176,8 @@ def test_more_methods_and_lengths_cost_only_themselves(labelled, folders, run, t
 
 
 def test_features_of_parts_that_are_done_are_not_computed_again(folders, run, tmp_path, monkeypatch):
-    monkeypatch.setattr(compare_features, "PART", 32)
-    true_extract = compare_features.extract_features
+    monkeypatch.setattr(features, "PART", 32)
+    true_extract = features.extract_features
     sizes = []
 
     def extract(network, images, rows, *args, **options):
@@ -187,7 +187,7 @@ def test_features_of_parts_that_are_done_are_not_computed_again(folders, run, tm
         sizes.append(len(rows))
         return true_extract(network, images, rows, *args, **options)
 
-    monkeypatch.setattr(compare_features, "extract_features", extract)
+    monkeypatch.setattr(features, "extract_features", extract)
     command = ["compare", "--data", folders / "classes", "--output", tmp_path / "r", *OPTIONS]
     command += ["--methods", "lsh", "--bits", "8", "--runs", 1]
     assert run(*command).exit_code == 130

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from hashnet.cli.pages import add_classes, add_training, method_of, short, similar, spread
+from hashnet.cli.pages import add_training, method_of
 from hashnet.datasets import ArrayImages
 from hashnet.evaluation import Page, evaluate
+from hashnet.evaluation.sections import add_classes, neighbour_rows, short, similar, spread, tsne_caption
+from hashnet.results import Neighbors
 
 
 def one_hot(classes):
@@ -86,3 +88,20 @@ def test_of_many_classes_the_best_and_the_worst_are_shown(n, shown):
 
 def one_hot_of(numbers, n):
     return np.eye(n, dtype=np.uint8)[numbers]
+
+
+def test_neighbours_are_captioned_by_key_or_by_class():
+    labels = np.array([[1, 0, 1], [0, 0, 1], [0, 0, 0]], dtype=np.uint8)
+    images = ArrayImages(np.zeros((3, 8, 8), dtype=np.uint8), labels, classes=("cat, felis", "dog", "sofa"))
+    nearest = Neighbors(np.array([[2, 5]], np.int32), np.array([[1, 2]]))
+    (row,) = neighbour_rows(images, np.array([0]), nearest, by_class=True)
+    assert row.query.caption == "cat, sofa"
+    assert [one.caption for one in row.neighbours] == ["distance 2: sofa", "distance 5: no label"]
+    assert [one.relevant for one in row.neighbours] == [True, False]
+    (keyed,) = neighbour_rows(images, np.array([0]), nearest)
+    assert keyed.neighbours[0].caption == f"distance 2: {images.key(1)}"
+
+
+def test_a_map_of_images_with_several_labels_says_which_one_is_shown():
+    assert tsne_caption(20, one_hot(np.arange(20) % 10)).endswith("colour and shape are the class.")
+    assert tsne_caption(20, np.ones((20, 3), np.uint8)).endswith("are the first of its classes.")

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import io
+import json
 
 import numpy as np
 import pytest
+from image_packs import N_CLASSES, small_pack
 from PIL import Image
-
-N_CLASSES = 5
 
 
 @pytest.fixture(scope="module")
 def pack(tmp_path_factory):
-    """A pack in the layout of the real ones: 5 classes, 24 + 4 images of 8 x 8."""
-    rng = np.random.default_rng(0)
-    label = np.repeat(np.arange(N_CLASSES, dtype=np.uint8), 28)
-    split = np.tile(np.r_[np.zeros(24), np.ones(4)].astype(np.uint8), N_CLASSES)
-    files = []
-    for number in label:
-        pixels = rng.integers(0, 60, (8, 8, 3)) + 40 * np.array([number, 4 - number, number % 2])
-        file = io.BytesIO()
-        Image.fromarray(pixels.astype(np.uint8)).save(file, format="PNG")
-        files.append(file.getvalue())
-    path = tmp_path_factory.mktemp("pack") / "tiny.npz"
-    offsets = np.cumsum([0, *map(len, files)])
-    blob = np.frombuffer(b"".join(files), dtype=np.uint8)
-    np.savez(path, blob=blob, offsets=offsets, label=label, split=split)
-    return path
+    return small_pack(tmp_path_factory.mktemp("pack") / "tiny.npz")
 
 
 @pytest.fixture(scope="module")
@@ -126,8 +111,37 @@ def test_a_repeated_training_image_is_trained_on_once(run, tmp_path):
     for name, rows in (("database", (5, 0)), ("test", (3,)), ("train", (4, 0, 4))):
         text = "".join(f"{i}.png {int(i < 3)} {int(i > 1)}\n" for i in rows)
         (tmp_path / f"{name}.txt").write_text(text)
-    images, rows = training_rows(str(tmp_path), protocol="coco", image_root=None, seed=0)
+    images, rows, recipe = training_rows(str(tmp_path), protocol="coco", image_root=None, seed=0)
     assert [images.key(int(row)) for row in rows] == ["4.png", "0.png"]
+    assert (recipe["protocol"], recipe["n_train"]) == ("coco", 3)
+
+
+def test_a_model_says_by_which_protocol_it_was_trained(run, pack, model):
+    known = run.json("protocol", "tinyimagenet100", "--data", pack)
+    kept = json.loads((model / "metrics.json").read_text())["training"]["protocol"]
+    assert {**kept, "data": known["data"]} == {
+        **{name: value for name, value in known.items() if not name.startswith("weight_")},
+        "n_rows": 120,
+    }
+    assert kept["data"] == "tiny.npz"  # models are handed on: no path
+    said = f"tinyimagenet100, 120 training rows, {known['checksum']}"
+    card = (model / "README.md").read_text()
+    assert f"| protocol | {said} |" in card
+    assert "the database list has 120 rows, the protocol has 13,130" in card
+    assert run.json("info", model)["trained by"] == said
+
+
+def test_an_evaluation_tells_the_protocol_of_training_beside_its_own(run, pack, model):
+    options = ("--model", model, "--data", pack, "--seed", 1)
+    figures = run.json("evaluate", *options)
+    assert figures["recipe"] == {}
+    assert figures["notes"]["trained by"].startswith("tinyimagenet100, 120 training rows, sha256:")
+    assert "trained by" in run("evaluate", *options).stdout
+
+
+def test_a_model_trained_without_a_protocol_tells_of_none(run, tiny_model):
+    assert "trained by" not in run.json("info", tiny_model)
+    assert "| protocol |" not in (tiny_model / "README.md").read_text()
 
 
 def test_labels_alone_cannot_be_trained_on(run, tmp_path):
@@ -173,3 +187,74 @@ def test_label_lists_give_the_weights_of_their_pairs(shared_data, run, name, fil
     facts = run.json("protocol", name, "--data", shared_data / file)
     assert (facts["weight_similar"], facts["weight_dissimilar"]) == pytest.approx((similar, dissimilar))
     assert facts["known_data"] is True
+
+
+COMPARED = ("--backbone", "small_cnn", "--weights", "none", "--methods", "lsh,itq", "--bits", 8, "--runs", 1)
+
+
+@pytest.fixture(scope="module")
+def compared(pack, tmp_path_factory, run):
+    output = tmp_path_factory.mktemp("report") / "r"
+    options = ("--data", pack, "--protocol", "tinyimagenet100", "--output", output)
+    return output, run.json("compare", *options, *COMPARED)
+
+
+def test_methods_are_compared_by_a_protocol(run, pack, compared):
+    output, found = compared
+    recipe = found["protocol"]["protocol"]
+    known = run.json("protocol", "tinyimagenet100", "--data", pack)
+    assert (recipe["protocol"], recipe["checksum"]) == ("tinyimagenet100", known["checksum"])
+    assert [found["protocol"][name] for name in ("n_database", "n_query", "n_train", "at")] == [
+        *(120, 20, 120),
+        1000,
+    ]
+    assert json.loads((output / "settings.json").read_text())["protocol"] == recipe
+    page = (output / "report.html").read_text()
+    assert known["checksum"] in page
+    assert "trained on the 120 training images of the protocol tinyimagenet100" in page
+    assert found["headline"] == "MAP@120"  # R is cut to the database
+
+
+def test_a_comparison_by_a_protocol_is_not_mixed_with_one_by_the_data_s_split(run, pack, compared):
+    output, _ = compared
+    result = run("compare", "--data", pack, "--output", output, *COMPARED)
+    assert result.exit_code == 1
+    assert "protocol: tinyimagenet100 sha256:" in " ".join(result.stderr.split())
+
+
+def test_a_given_r_goes_before_that_of_the_protocol(run, pack, tmp_path):
+    options = ("--data", pack, "--protocol", "tinyimagenet100", "--at", 7, "--output", tmp_path / "r")
+    assert run.json("compare", *options, *COMPARED)["headline"] == "MAP@7"
+
+
+def test_only_the_training_rows_of_a_protocol_are_trained_on(run, pack, tmp_path, monkeypatch):
+    from dataclasses import replace
+
+    from hashnet.comparison import runs
+    from hashnet.datasets import protocols
+
+    recipe = replace(protocols.PROTOCOLS["cifar10-1"], query_per_class=2, train_per_class=6)
+    monkeypatch.setattr(protocols, "PROTOCOLS", {"cifar10-1": recipe})
+    shapes, true_fit = [], runs.fit_features
+
+    def fit(name, features, labels, **options):
+        shapes.append((len(features), len(labels), int(labels.sum(axis=0).min())))
+        return true_fit(name, features, labels, **options)
+
+    monkeypatch.setattr(runs, "fit_features", fit)
+    options = ("--data", pack, "--protocol", "cifar10-1", "--output", tmp_path / "r")
+    found = run.json("compare", *options, *COMPARED)
+    assert shapes == [(6 * N_CLASSES, 6 * N_CLASSES, 6)] * 2
+    assert (found["protocol"]["n_database"], found["protocol"]["n_query"]) == (26 * N_CLASSES, 2 * N_CLASSES)
+    # R is the whole database.
+    assert found["results"][0]["at"] == 26 * N_CLASSES
+
+
+def test_methods_are_not_compared_on_labels_alone(run, tmp_path):
+    labels = np.eye(4, dtype=np.uint8)
+    np.savez(tmp_path / "labels.npz", train=labels, test=labels, database=labels)
+    options = ("--data", tmp_path / "labels.npz", "--protocol", "nuswide81", "--output", tmp_path / "r")
+    result = run("compare", *options, *COMPARED)
+    assert result.exit_code == 2
+    assert "holds labels and no images" in " ".join(result.stderr.split())
+    assert not (tmp_path / "r").exists()

@@ -193,3 +193,25 @@ def test_classes_that_are_not_told_apart_are_grey_or_left_out():
     assert ">others<" in tsne_figure(codes, labels)
     assert ">others<" not in tsne_figure(codes, labels, others=False)
     assert tsne_figure(codes, labels, others=False).count("<use") == 2 * 16 + 16  # points, and the legend
+
+
+def test_coordinates_are_short_and_labels_whole():
+    svg = bits_figure({"HashNet": {16: [0.0012], 32: [0.0014]}})
+    places = re.findall(r' (?:d|x|y)="([^"]*)"', svg)
+    assert places
+    assert not any(re.search(r"[.][0-9]{3}", place) for place in places)
+    assert "0.0012" in re.findall(r"<text[^>]*>([^<]*)</text>", svg)
+
+
+def test_markers_keep_the_look_of_their_method():
+    svg = bits_figure({"HashNet": {n: [n / 100] for n in (16, 32, 48)}, "DHN": {16: [0.1], 32: [0.3]}})
+    root = ElementTree.fromstring(svg)
+    space, link = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
+    colours = {}
+    for group in root.iter(f"{space}g"):
+        for marker in group.findall(f"{space}use"):
+            style = marker.get("style") or group.get("style") or ""
+            if found := re.search("fill:(#[0-9a-f]+)", style):
+                colours.setdefault(found[1].upper(), []).append(marker.get(link))
+    # A marker for each length, and one in the legend.
+    assert {colour: len(marks) for colour, marks in colours.items()} == {"#0072B2": 4, "#D55E00": 3}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 import xml.etree.ElementTree as ElementTree
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -158,3 +161,21 @@ def test_a_grid_as_svg_escapes_and_cuts_captions():
 def test_a_grid_as_svg_needs_a_row():
     with pytest.raises(ValueError, match="at least one row"):
         retrieval_grid_svg([])
+
+
+def test_thumbnails_are_as_small_as_asked_for():
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (300, 200, 3), dtype=np.uint8))
+    rows = [GridRow(GridItem(noise, "query"), [GridItem(noise, "near", True)])]
+    for make in (retrieval_grid, retrieval_grid_svg):
+        small, large = make(rows, max_side=48), make(rows)
+        uris = re.findall(r"data:image/[a-z]+;base64,([A-Za-z0-9+/=]+)", small)
+        sizes = [Image.open(io.BytesIO(base64.b64decode(uri))).size for uri in uris]
+        assert sizes == [(32, 48)] * 2
+        assert len(small) < len(large) / 3
+
+
+def test_a_photo_of_a_few_pixels_is_a_jpeg_and_a_drawing_a_png():
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8))
+    drawing = Image.new("RGB", (64, 64), "white")
+    assert data_uri(noise).startswith("data:image/jpeg;")
+    assert data_uri(drawing).startswith("data:image/png;")

@@ -10,6 +10,7 @@ from hashnet.evaluation import mean_average_precision, rank
 from hashnet.losses import OBJECTIVES
 from hashnet.models import HashHead
 from hashnet.training import TrainConfig
+from hashnet.training import head as head_module
 from hashnet.training.head import HeadSettings, train_head
 
 N, N_FEATURES, N_CLASSES, K = 240, 24, 6, 16
@@ -208,3 +209,31 @@ def test_nothing_is_left_open_once_resolved_and_what_is_given_is_kept(method):
     config = config.resolved(image_side=8, n_images=100)
     for name in ("dropout", "iterations", "batch_size", "weight_decay"):
         assert getattr(resolved, name) == getattr(config, name)
+
+
+@METHODS
+def test_the_stages_tell_loss_and_gap_from_the_start_to_the_end(trained, method):
+    stages = trained(method).stages
+    assert [stage.stage for stage in stages] == [-1, *range(10)]
+    assert [stage.iteration for stage in stages] == [0, *range(12, 121, 12)]
+    assert all(np.isfinite([stage.loss_relaxed, stage.loss_sgn, stage.gap]).all() for stage in stages)
+    assert stages[-1].loss_sgn < stages[0].loss_sgn
+
+
+def test_the_last_stage_is_what_the_trained_head_gives(trained):
+    # All 240 items are measured, in evaluation mode as at the end.
+    head = trained("hashnet")
+    assert head.stages[-1].gap == pytest.approx(head.saturation.gap, abs=1e-6)
+    assert head.stages[-1].distinct_codes == len(np.unique(head.encode(FEATURES), axis=0))
+    assert head.stages[0].gap > 0.5 > head.stages[-1].gap
+
+
+def test_looking_at_stages_leaves_the_training_as_it_is(monkeypatch):
+    settings = HeadSettings(hidden=32, iterations=20, batch_size=64, lr=5e-3, dropout=0.5)
+    for method in ("hashnet", "dpsh", "greedyhash"):
+        looked = train_head(FEATURES, LABELS, method, n_bits=K, seed=1, settings=settings)
+        with monkeypatch.context() as patch:
+            patch.setattr(head_module._Run, "_measure", lambda *args, **options: None)
+            blind = train_head(FEATURES, LABELS, method, n_bits=K, seed=1, settings=settings)
+        assert blind.stages == ()
+        assert np.array_equal(looked.relaxed(FEATURES), blind.relaxed(FEATURES))

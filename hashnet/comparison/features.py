@@ -1,10 +1,10 @@
-"""The features that ``hashnet compare`` measures methods on: extracted once, kept part by part."""
+"""The features that methods are compared on: extracted once, kept part by part."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,64 +12,103 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hashnet.datasets import ImageSet, Reject, split
+from hashnet.comparison.sides import Sides
+from hashnet.datasets import ImageSet, Reject
 from hashnet.errors import ErrorRateError, HashnetError, UnreadableImageError
 from hashnet.models import NetworkConfig, Preprocessing, build_network
 from hashnet.progress import NO_PROGRESS, Progress
 from hashnet.training import TrainConfig, extract_features
 from hashnet.training.features import load_features, save_features
+from hashnet.training.inputs import READ_AT_ONCE
 
-# Images of a part: what a kill can cost.
-PART = 1024
+# Images of a part: what a kill can cost. Whole batches of the backbone, so that parts change no feature.
+PART = 16 * READ_AT_ONCE
+
+# Grows when kept features or runs mean something else than before.
+LAYOUT = 2
 
 
 @dataclass(frozen=True)
-class FeatureTable:
-    """Features (float32, n_features columns) of the database, then of the queries, and where they come from.
+class Features:
+    """Features of the images that could be read, with labels, and where each side's rows are among them.
 
-    ``rows`` are those of the image set, ``n_database`` how many of them are the database; ``labels`` are
-    multi-hot or None.
+    ``values`` are float32 ``(n, n_features)``, ``labels`` multi-hot ``(n, n_classes)`` or None; ``train``,
+    ``database`` and ``query`` are places among these n, int64, in the order of the sides. ``mark`` is a
+    digest of the values. ``rows`` are those of the image set, where it is known.
     """
 
-    features: NDArray[np.float32]
-    rows: NDArray[np.int64]
+    values: NDArray[np.float32]
     labels: NDArray[np.uint8] | None
-    n_database: int
-    rejects: tuple[Reject, ...]
+    train: NDArray[np.int64]
+    database: NDArray[np.int64]
+    query: NDArray[np.int64]
+    mark: str
+    rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    rejects: tuple[Reject, ...] = ()
+
+    def side_labels(self, side: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return the labels of the items at these places; ValueError where there are none."""
+        if self.labels is None:
+            raise ValueError("this needs labels, and the images have none")
+        return self.labels[side]
 
     @property
-    def database(self) -> NDArray[np.float32]:
-        """Features of the database, on which methods are trained."""
-        return self.features[: self.n_database]
-
-    @property
-    def query(self) -> NDArray[np.float32]:
-        """Features of the queries, which no method sees before it is measured."""
-        return self.features[self.n_database :]
-
-    @property
-    def database_labels(self) -> NDArray[np.uint8] | None:
-        """Labels of the database."""
-        return None if self.labels is None else self.labels[: self.n_database]
-
-    @property
-    def query_labels(self) -> NDArray[np.uint8] | None:
-        """Labels of the queries."""
-        return None if self.labels is None else self.labels[self.n_database :]
+    def rows_mark(self) -> str:
+        """A digest of the three sides."""
+        places = b"".join(side.tobytes() for side in (self.train, self.database, self.query))
+        return hashlib.sha256(places).hexdigest()[:16]
 
 
-def feature_identity(images: ImageSet, config: TrainConfig, *, seed: int) -> dict[str, Any]:
-    """Return, as JSON values, all that features, split and labels depend on; ``config`` is resolved."""
+def features_of(
+    values: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    images: ImageSet,
+    sides: Sides,
+    *,
+    rejects: tuple[Reject, ...] = (),
+) -> Features:
+    """Return features of the images at ``rows`` (ascending) as the sides use them.
+
+    Images of the sides that are not among ``rows`` could not be read and are left out. Raises HashnetError
+    where a side is left empty.
+    """
+    places = {name: _places(rows, getattr(sides, name)) for name in ("train", "database", "query")}
+    for name, found in places.items():
+        if not len(found):
+            raise HashnetError(f"no image of the {name} part could be read; check the images")
+    return Features(
+        values,
+        None if images.labels is None else images.labels[rows],
+        mark=hashlib.sha256(values.tobytes()).hexdigest()[:16],
+        rows=rows,
+        rejects=rejects,
+        **places,
+    )
+
+
+def _places(rows: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
+    at = np.searchsorted(rows, wanted)
+    at[at == len(rows)] = 0
+    found: NDArray[np.int64] = at[rows[at] == wanted]
+    return found
+
+
+def feature_identity(images: ImageSet, config: TrainConfig, sides: Sides) -> dict[str, Any]:
+    """Return, as JSON values, all that features, sides and labels depend on; ``config`` is resolved."""
     labels = None if images.labels is None else np.ascontiguousarray(images.labels)
     identity: dict[str, Any] = {
+        "layout": LAYOUT,
         "data": images.version(),
         "labels": None if labels is None else f"sha256:{hashlib.sha256(labels.tobytes()).hexdigest()}",
-        "split": "the source's own" if images.splits is not None else f"one of five a query, seed {seed}",
+        "split": sides.said,
         "backbone": config.backbone,
         "weights": None if config.weights is None else Path(str(config.weights)).name,
         "same_padding": config.same_padding,
         "image_size": config.image_size,
     }
+    if sides.recipe is not None:
+        # Where the data lie says nothing of what they are.
+        identity["protocol"] = {name: value for name, value in sides.recipe.items() if name != "data"}
     if config.weights not in (None, "torchvision"):
         path = Path(str(config.weights))
         if not path.is_file():
@@ -82,25 +121,21 @@ def feature_identity(images: ImageSet, config: TrainConfig, *, seed: int) -> dic
 def extract(
     images: ImageSet,
     config: TrainConfig,
+    sides: Sides,
     cache: Path,
     *,
     identity: Mapping[str, Any],
     seed: int,
     max_error_rate: float,
     progress: Progress = NO_PROGRESS,
-) -> FeatureTable:
-    """Return the features of database and queries, from ``cache`` as far as they are there.
+) -> Features:
+    """Return the features of all images of the sides, from ``cache`` as far as they are there.
 
-    Parts of 1,024 images are written when they are done, so that a rerun goes on where it was killed. Raises
-    ErrorRateError for more unreadable images than ``max_error_rate`` of all.
+    Parts of 1,024 images are written when they are done, so that a rerun goes on where it was killed.
+    ``seed`` is that of a backbone without weights. Raises ErrorRateError for more unreadable images than
+    ``max_error_rate`` of all.
     """
-    parts = split(images, seed=seed)
-    rows = np.concatenate([parts.database, parts.query])
-    if not len(parts.query) or not len(parts.database):
-        raise ValueError(
-            f"{images.source} splits into {len(parts.database)} database images and {len(parts.query)} "
-            "queries; both sides need at least one"
-        )
+    rows = sides.rows()
     cache.mkdir(parents=True, exist_ok=True)
     network = None
     preprocessing = Preprocessing(config.image_size or 0, config.image_size or 0)
@@ -131,16 +166,9 @@ def extract(
             f"{len(rejects):,} of {len(rows):,} images cannot be read, more than {max_error_rate:.1%}; "
             f"{rejects[0].key}: {rejects[0].reason}; repair them, or raise --max-error-rate"
         )
-    kept = np.concatenate([inputs.rows for inputs in found])
-    n_database = int(np.isin(kept, parts.database).sum())
-    if not 0 < n_database < len(kept):
-        raise HashnetError("no readable image is left on one side of the split; check the images")
-    return FeatureTable(
-        torch.cat([inputs.features for inputs in found]).numpy(),
-        kept,
-        None if images.labels is None else images.labels[kept],
-        n_database,
-        rejects,
+    values = torch.cat([inputs.features.cpu() for inputs in found]).numpy()
+    return features_of(
+        values, np.concatenate([inputs.rows for inputs in found]), images, sides, rejects=rejects
     )
 
 
