@@ -211,8 +211,16 @@ void SegmentSearch::next_nearest_round(Query& query) {
     const bool ask = query.bound->k() >= kManyRows || plan.probing_ns > kAtOnceShare * plan.scan_ns;
     if (!query.asked_at_once && ask) {
         query.asked_at_once = true;
-        if (plan.scan_ns > kLookAheadNs) note_next_buckets(query);
-        if (planner_->scan_is_cheaper_at_once(query)) {
+        const bool many = query.bound->k() >= kManyRows;
+        const bool look_ahead = plan.scan_ns > kLookAheadNs;
+        // Where few rows are wanted, own buckets mostly say enough.
+        if (look_ahead && many) note_next_buckets(query);
+        bool scan = planner_->scan_is_cheaper_at_once(query);
+        if (scan && look_ahead && !many) {
+            note_next_buckets(query);
+            scan = planner_->scan_is_cheaper_at_once(query);
+        }
+        if (scan) {
             query.done = plan.scan = true;
             return;
         }
