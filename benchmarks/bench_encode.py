@@ -6,7 +6,8 @@ The images are written as tar shards and as a Parquet file, and encoded from the
 decoded, computed, committed with fsync. The bare forward pass computes batches that lie ready in memory, in
 as many processes of one thread as there are cores, with the batch size that decides the codes. All of it
 takes turns in one run, and ratios are those of the median rates. A rate is that between a fifth and nine
-tenths of the images, so that neither the start of processes nor the last units count.
+tenths of the images, so that neither the start of processes nor the last units count. Meanwhile the time of
+the cores is divided among the processes that encode, this one, the rest of Ray, and all others.
 """
 
 from __future__ import annotations
@@ -33,13 +34,37 @@ SHARDS = 4
 FROM, TO = 0.2, 0.9
 
 
+def core_seconds() -> dict[str, float]:
+    """Return the seconds of all cores so far, by who had them; a process that ended is nobody's."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    found = dict.fromkeys(("this process", "workers", "the rest of Ray", "other processes"), 0.0)
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (path / "cmdline").read_bytes().replace(b"\0", b" ").strip()
+            stat = (path / "stat").read_text(encoding="ascii", errors="replace")
+        except OSError:
+            continue
+        if path.name == str(os.getpid()):
+            who = "this process"
+        elif words.startswith(b"ray::UnitWorker"):
+            who = "workers"
+        elif b"ray" in words:
+            who = "the rest of Ray"
+        else:
+            who = "other processes"
+        user, system = stat.rpartition(")")[2].split()[11:13]
+        found[who] += (int(user) + int(system)) / ticks
+    return found
+
+
 class Clock:
-    """A progress that remembers when how many images were done."""
+    """A progress that remembers when how many images were done, and who had the cores meanwhile."""
 
     def __init__(self) -> None:
         self.total = 0
         self.times = [time.perf_counter()]
         self.done = [0]
+        self._marks: list[tuple[float, dict[str, float]]] = []
 
     def start(self, what: str, total: int | None) -> None:
         """Begin."""
@@ -50,6 +75,8 @@ class Clock:
         if done:
             self.times.append(time.perf_counter())
             self.done.append(self.done[-1] + done)
+            if self.done[-1] >= (FROM, TO, 2.0)[len(self._marks)] * self.total:
+                self._marks.append((self.times[-1], core_seconds()))
 
     def finish(self) -> None:
         """End."""
@@ -59,6 +86,11 @@ class Clock:
         a = next(i for i, n in enumerate(self.done) if n >= FROM * self.total)
         b = next(i for i, n in enumerate(self.done) if n >= TO * self.total)
         return (self.done[b] - self.done[a]) / (self.times[b] - self.times[a])
+
+    def cores(self) -> dict[str, float]:
+        """Return how many cores each had, on average, in the middle of the job."""
+        (begin, before), (end, after) = self._marks
+        return {who: (after[who] - before[who]) / (end - begin) for who in after}
 
     def whole_rate(self) -> float:
         """Return images a second with everything that comes before the first image."""
@@ -241,6 +273,7 @@ def main() -> None:
     bare: list[float] = []
     rates: dict[str, list[float]] = {way: [] for way in ways}
     whole: dict[str, list[float]] = {way: [] for way in ways}
+    cores_had: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
     one_core, by_workers = [], {}
     with ray_cluster(cpus=cores):
         for _ in range(arguments.rounds):
@@ -249,6 +282,7 @@ def main() -> None:
                 clock = encode()
                 rates[way].append(clock.rate())
                 whole[way].append(clock.whole_rate())
+                cores_had[way].append(clock.cores())
                 print(f"{way:48} {rates[way][-1]:8.1f} images/s, bare {bare[-1]:8.1f}", flush=True)
         for workers in arguments.workers:
             one_core.append(bare_forward(model, 1, arguments.seconds))
@@ -263,6 +297,10 @@ def main() -> None:
             "all": [round(rate, 2) for rate in rates[way]],
             "of_the_bare_forward_pass": round(float(np.median(rates[way])) / forward, 3),
             "with_the_start_of_processes": round(float(np.median(whole[way])), 2),
+            "cores": {
+                who: round(float(np.median([one[who] for one in cores_had[way]])), 3)
+                for who in cores_had[way][0]
+            },
         }
         for way in ways
     ]
