@@ -246,6 +246,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=6.0, help="of each bare forward pass")
     parser.add_argument("--scratch", type=Path, default=Path("bench_scratch"))
+    parser.add_argument("--name", help="of the result; default: encode_BACKBONE_SIZE")
     arguments = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     # Ray's workers give way to everything else, and what else runs would be taken for their cost.
@@ -336,7 +337,7 @@ def main() -> None:
     }
     json.dump({"encode": rows, "workers": scaling}, sys.stdout, indent=1)
     print()
-    keep(f"encode_{arguments.backbone}_{arguments.size}", result)
+    keep(arguments.name or f"encode_{arguments.backbone}_{arguments.size}", result)
 
 
 if __name__ == "__main__":
