@@ -1,7 +1,8 @@
 """What `reproduce --tune` tries of every method: its learning rate or ridge, and the settings of its own.
 
 Deep methods: the rate first, then, at the best one, one more setting. The others: a grid of four to eight
-points. Chosen values are in learning_settings.json, with the figure of every point.
+points. Chosen values are in learning_settings.json, with the figure of every point. And what
+`reproduce --changes` changes of HashNet, each alone.
 """
 
 from __future__ import annotations
@@ -44,3 +45,23 @@ GRIDS: Mapping[str, Sequence[Line]] = {
 }
 # On images of one label HashNet+C is HashNet.
 SETTINGS_OF = {"hashnet-c": "hashnet"}
+
+CHANGES: Line = [
+    {},
+    {"lr": 5e-4},
+    {"lr": 3e-3},
+    {"iterations": 1500},
+    {"lr_decay": "none"},
+    {"stages": 5},
+    {"beta_max": 16.0},
+    {"batch_size": 256},
+    {"hidden": 0},
+    {"hidden": 4096},
+    {"dropout": 0.3},
+    {"dropout": 0.7},
+    {"alpha": 0.1},
+    {"alpha": 0.4},
+    {"margin": 0.1},
+    {"margin": 0.2},
+    {"margin": 0.3},
+]

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.learning_grids import GRIDS, SETTINGS_OF
+from benchmarks.learning_grids import CHANGES, GRIDS, SETTINGS_OF
 from benchmarks.learning_pages import SHOWN_BITS, shown_training, write_page
 from benchmarks.provenance import RESULTS, keep, provenance
 from benchmarks.published import PUBLISHED
@@ -59,8 +59,8 @@ def main() -> None:
     protocol = open_protocol(options.protocol, data=options.data)
     features = protocol_features(protocol, options, progress)
     methods = options.methods.split(",") if options.methods else list(METHODS)
-    if options.tune:
-        tune(features, methods, options, progress)
+    if options.tune or options.changes:
+        (tune if options.tune else changes)(features, methods, options, progress)
         return
     settings = kept_settings()
     chosen = dict(settings.get(options.protocol, settings.get(options.settings_of, {})))
@@ -208,41 +208,77 @@ def summary(runs: Sequence[Result]) -> dict[str, Any]:
 
 def tune(features: Features, methods: Sequence[str], options: argparse.Namespace, progress: Progress) -> None:
     """Choose each method's settings on a validation part of the training rows, and keep all figures."""
-    train, validation = validation_split(features)
-    held = Features(features.values, features.labels, train, train, validation, features.mark)
+    held = held_out(features)
     for method in [name for name in methods if name in GRIDS]:
         tried: list[dict[str, Any]] = []
         best: dict[str, Any] = {"settings": {}}
         for line in GRIDS[method]:
             for changed in line:
-                settings = {**best["settings"], **changed}
-                run = one_run(
-                    held,
-                    method,
-                    options.tune_bits,
-                    options.seeds[0],
-                    settings=settings,
-                    at=options.tune_at,
-                    folder=options.work / "tuning",
-                    progress=progress,
-                )
-                one = {
-                    "settings": settings,
-                    "map": round(run["evaluation"]["map_tie_aware"], 4),
-                    "precision_within": round(run["evaluation"]["precision_within"], 4),
-                }
-                tried.append(one)
-                print(f"{method:12} {settings}: {one['map']:.4f} ({run['fit_s']:.0f} s)", flush=True)
+                tried.append(trial(held, method, {**best["settings"], **changed}, options, progress))
             best = max(tried, key=lambda one: one["map"])
         # Another process may have kept another method meanwhile.
         kept = kept_settings()
         kept.setdefault(options.protocol, {})[method] = {
             "settings": best["settings"],
-            "chosen_by": f"tie-aware MAP@{options.tune_at} of {len(validation)} validation rows on the "
-            f"{len(train)} others, {options.tune_bits} bits, seed {options.seeds[0]}",
+            "chosen_by": said_of_trials(held, options),
             "tried": tried,
         }
         SETTINGS.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+
+
+def changes(
+    features: Features, methods: Sequence[str], options: argparse.Namespace, progress: Progress
+) -> None:
+    """Measure every change of ``CHANGES`` alone, on the validation part, and store all figures."""
+    held = held_out(features)
+    result = {
+        "benchmark": "reproduce --changes",
+        "protocol": options.protocol,
+        "measured_by": said_of_trials(held, options),
+        "changes": {
+            method: [trial(held, method, changed, options, progress) for changed in CHANGES]
+            for method in methods
+        },
+        **provenance(("numpy", "torch")),
+    }
+    keep(f"changes_{options.protocol}", result)
+
+
+def held_out(features: Features) -> Features:
+    """Return the training rows as database, a validation part of them as queries."""
+    train, validation = validation_split(features)
+    return Features(features.values, features.labels, train, train, validation, features.mark)
+
+
+def trial(
+    held: Features, method: str, settings: Mapping[str, Any], options: argparse.Namespace, progress: Progress
+) -> dict[str, Any]:
+    """Measure a method with these settings; return the figures that decide."""
+    run = one_run(
+        held,
+        method,
+        options.tune_bits,
+        options.seeds[0],
+        settings=settings,
+        at=options.tune_at,
+        folder=options.work / "tuning",
+        progress=progress,
+    )
+    found = {
+        "settings": settings,
+        "map": round(run["evaluation"]["map_tie_aware"], 4),
+        "precision_within": round(run["evaluation"]["precision_within"], 4),
+    }
+    print(f"{method:12} {settings}: {found['map']:.4f}, {found['precision_within']:.4f}", flush=True)
+    return found
+
+
+def said_of_trials(held: Features, options: argparse.Namespace) -> str:
+    """Return by what trials are measured."""
+    return (
+        f"tie-aware MAP@{options.tune_at} of {len(held.query)} validation rows on the "
+        f"{len(held.train)} others, {options.tune_bits} bits, seed {options.seeds[0]}"
+    )
 
 
 def kept_settings() -> dict[str, Any]:
@@ -279,6 +315,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--settings-of", default="tinyimagenet100", help="whose settings, if it has none")
     parser.add_argument("--tune", action="store_true", help="choose settings on validation rows, and stop")
+    parser.add_argument("--changes", action="store_true", help="measure changes of --methods, each alone")
     parser.add_argument("--tune-bits", type=int, default=48)
     parser.add_argument("--tune-at", type=int, default=100, help="R; a class has few validation neighbours")
     parser.add_argument("--progress", choices=("auto", "bar", "json", "none"), default="auto")

@@ -24,6 +24,10 @@ class HashNetLoss(nn.Module):
 
     The sum is divided by the sum of the weights, so codes that say nothing (d = 0) have the loss ln 2
     whatever the weights. ``alpha`` defaults to ``10 / n_bits``, as in the authors' code.
+
+    ``margin``, which the paper does not have (0), draws the line between similar and dissimilar where inner
+    products are that share of the greatest: ``d_ij = alpha (<g_i, g_j> - margin n_bits)``. Dissimilar codes
+    then need not be pushed beyond independence, and similar ones have to be nearer.
     """
 
     def __init__(
@@ -33,14 +37,18 @@ class HashNetLoss(nn.Module):
         alpha: float | None = None,
         weights: PairWeights | None = None,
         use_jaccard: bool = True,
+        margin: float = 0.0,
     ) -> None:
         super().__init__()
         self.n_bits = n_bits
+        self.margin = margin
         self.alpha = 10.0 / n_bits if alpha is None else alpha
         self.weights = weights
         self.use_jaccard = use_jaccard
         if self.alpha <= 0:
             raise ValueError(f"alpha must be positive, got {alpha}; the default is 10 / n_bits")
+        if not 0 <= margin < 1:
+            raise ValueError(f"margin must be a share of n_bits, at least 0 and below 1, got {margin}")
 
     def forward(
         self, g: Tensor, labels: Tensor, g2: Tensor | None = None, labels2: Tensor | None = None
@@ -57,7 +65,7 @@ class HashNetLoss(nn.Module):
         other, other_labels = (g, labels) if g2 is None or labels2 is None else (g2, labels2)
         if not within:
             check_batch(other, other_labels, n_bits=self.n_bits)
-        d = self.alpha * (g @ other.T)
+        d = self.alpha * (g @ other.T - self.margin * self.n_bits)
         weight, similar = self.pair_weights(labels.to(d.dtype), other_labels.to(d.dtype))
         if within:
             weight = weight.masked_fill(torch.eye(len(g), dtype=torch.bool, device=g.device), 0)
@@ -79,11 +87,12 @@ class HashNet(Objective):
     """HashNet as an objective: ``tanh(beta z)`` with growing beta, under the weighted loss of all pairs.
 
     With ``use_jaccard`` it is HashNet+C, which differs on multi-label data only; with ``weighted=False`` it
-    is HashNet-W. Two items are similar if they share a label. ``alpha`` defaults to ``10 / n_bits``.
+    is HashNet-W. Two items are similar if they share a label. ``alpha`` defaults to ``10 / n_bits``, and as
+    in the paper there is no ``margin``.
     """
 
     continues: ClassVar[bool] = True
-    silent_loss: ClassVar[float | None] = math.log(2)
+    silent_loss: float | None = math.log(2)
 
     def __init__(
         self,
@@ -92,10 +101,16 @@ class HashNet(Objective):
         alpha: float | None = None,
         weighted: bool = True,
         use_jaccard: bool = False,
+        margin: float = 0.0,
     ) -> None:
         super().__init__(training.n_bits)
         self.weights = pair_weights(training.labels) if weighted else None
-        self.pairs = HashNetLoss(training.n_bits, alpha=alpha, weights=self.weights, use_jaccard=use_jaccard)
+        self.pairs = HashNetLoss(
+            training.n_bits, alpha=alpha, weights=self.weights, use_jaccard=use_jaccard, margin=margin
+        )
+        if margin:
+            # It depends on how many pairs of the batch are similar.
+            self.silent_loss = None
 
     def relax(self, z: Tensor, beta: float = 1.0) -> Tensor:
         """Return tanh(beta z), which tends to sgn(z) as beta grows (section 3.2)."""

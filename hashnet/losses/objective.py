@@ -55,7 +55,7 @@ class Objective(nn.Module, ABC):
     """
 
     continues: ClassVar[bool] = False
-    silent_loss: ClassVar[float | None] = None
+    silent_loss: float | None = None
 
     def __init__(self, n_bits: int) -> None:
         super().__init__()

@@ -23,8 +23,8 @@ class LossSettings:
     """The settings of a loss; None where a method has its default, or does not take it.
 
     ``alpha`` scales inner products of codes, ``quantization`` weighs the term that draws relaxed codes to
-    -1 and +1, ``margin`` is that of a hinge or of a softmax, ``scale`` that of a softmax over cosines,
-    ``epsilon`` how far from 1/2 the piece-wise threshold of DNNH leaves an output as it is.
+    -1 and +1, ``margin`` is that of a hinge, of a softmax, or of HashNet's pairs, ``scale`` that of a softmax
+    over cosines, ``epsilon`` how far from 1/2 the piece-wise threshold of DNNH leaves an output as it is.
     """
 
     alpha: float | None = None
@@ -62,8 +62,8 @@ class ObjectiveEntry:
         return tuple(name for name in LossSettings.names() if getattr(some, name) is not None)
 
 
-def _ten_over_n_bits(n_bits: int) -> LossSettings:
-    return LossSettings(alpha=10.0 / n_bits)
+def _of_hashnet(n_bits: int) -> LossSettings:
+    return LossSettings(alpha=10.0 / n_bits, margin=0.0)
 
 
 def _given(value: float | None) -> float:
@@ -88,14 +88,20 @@ OBJECTIVES: Mapping[str, ObjectiveEntry] = MappingProxyType(
             lambda data, s: DHN(data, alpha=_given(s.alpha), quantization=_given(s.quantization)),
             lambda n_bits: LossSettings(alpha=10.0 / n_bits, quantization=0.1),
         ),
-        "hashnet": ObjectiveEntry(lambda data, s: HashNet(data, alpha=s.alpha), _ten_over_n_bits),
+        "hashnet": ObjectiveEntry(
+            lambda data, s: HashNet(data, alpha=s.alpha, margin=_given(s.margin)), _of_hashnet
+        ),
         "hashnet-c": ObjectiveEntry(
-            lambda data, s: HashNet(data, alpha=s.alpha, use_jaccard=True), _ten_over_n_bits
+            lambda data, s: HashNet(data, alpha=s.alpha, margin=_given(s.margin), use_jaccard=True),
+            _of_hashnet,
         ),
         "hashnet-w": ObjectiveEntry(
-            lambda data, s: HashNet(data, alpha=s.alpha, weighted=False), _ten_over_n_bits
+            lambda data, s: HashNet(data, alpha=s.alpha, margin=_given(s.margin), weighted=False),
+            _of_hashnet,
         ),
-        "hashnet-sgn": ObjectiveEntry(lambda data, s: HashNetSgn(data, alpha=s.alpha), _ten_over_n_bits),
+        "hashnet-sgn": ObjectiveEntry(
+            lambda data, s: HashNetSgn(data, alpha=s.alpha, margin=_given(s.margin)), _of_hashnet
+        ),
         "dpsh": ObjectiveEntry(
             lambda data, s: DPSH(data, alpha=_given(s.alpha), quantization=_given(s.quantization)),
             lambda n_bits: LossSettings(alpha=0.5, quantization=0.1),

@@ -144,16 +144,29 @@ def test_a_method_that_does_not_fit_is_left_out_and_said(first, call, done, caps
     assert "left out ITQ, 32 bits, seed 0" in capsys.readouterr().err
 
 
-def test_tuning_chooses_the_best_point_on_validation_rows(first, call, done, monkeypatch):
-    grid = [{**QUICK, "iterations": n} for n in (1, 60)]
-    monkeypatch.setattr(reproduce, "GRIDS", {"hashnet": grid})
+def test_tuning_goes_line_by_line_from_the_best_point_on_validation_rows(first, call, done, monkeypatch):
+    lines = [[{**QUICK, "iterations": n} for n in (1, 60)], [{"lr": 1e-9}]]
+    monkeypatch.setattr(reproduce, "GRIDS", {"hashnet": lines})
     monkeypatch.setattr(reproduce, "VALIDATION_PER_CLASS", 6)
     _, fits = call("--methods", "hashnet", "--tune", "--tune-bits", 16, "--tune-at", 20, "--seeds", 0)
-    assert fits == [("hashnet", 16, 0)] * 2
+    assert fits == [("hashnet", 16, 0)] * 3
     chosen = json.loads(done[2].read_text())["tinyimagenet100"]["hashnet"]
-    assert chosen["settings"] == grid[1]
-    assert [one["settings"] for one in chosen["tried"]] == grid
+    # A rate of next to nothing is worse, and is tried at what the first line chose.
+    assert chosen["settings"] == lines[0][1]
+    assert [one["settings"] for one in chosen["tried"]] == [*lines[0], {**lines[0][1], "lr": 1e-9}]
     assert not list((done[0] / "work" / "tuning").glob("*.npy"))
+
+
+def test_changes_are_measured_alone_and_stored(first, call, monkeypatch):
+    monkeypatch.setattr(reproduce, "CHANGES", [{**QUICK}, {**QUICK, "margin": 0.2}])
+    monkeypatch.setattr(reproduce, "VALIDATION_PER_CLASS", 6)
+    asked = ("--methods", "hashnet", "--changes", "--tune-bits", 16, "--tune-at", 20, "--seeds", 0)
+    stored, fits = call(*asked)
+    assert len(fits) == 2
+    measured = stored["changes_tinyimagenet100"]["changes"]["hashnet"]
+    assert [one["settings"] for one in measured] == [{**QUICK}, {**QUICK, "margin": 0.2}]
+    assert all(0 < one["map"] <= 1 for one in measured)
+    assert call(*asked)[1] == []
 
 
 def test_the_validation_part_is_of_every_class_and_no_query(monkeypatch):

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from objective_cases import batch_of, training_set
 
-from hashnet.losses import HashNetLoss, PairWeights, build_objective, pair_weights
+from hashnet.losses import HashNetLoss, LossSettings, PairWeights, build_objective, pair_weights
 
 WEIGHTS = PairWeights(similar=7.0, dissimilar=1.25)
 K = 8
 
 
-def by_loops(g, labels, g2=None, labels2=None, *, alpha, weights=None, use_jaccard=True):
+def by_loops(g, labels, g2=None, labels2=None, *, alpha, weights=None, use_jaccard=True, margin=0.0):
     """The loss of the paper, pair by pair, in Python floats."""
     total = norm = 0.0
     for i, (gi, yi) in enumerate(zip(g.tolist(), labels.tolist(), strict=True)):
@@ -32,7 +32,7 @@ def by_loops(g, labels, g2=None, labels2=None, *, alpha, weights=None, use_jacca
             s = 1.0 if shared else 0.0
             c = shared / union if shared and use_jaccard else 1.0
             w = 1.0 if weights is None else c * weights.similar if s else weights.dissimilar
-            d = alpha * sum(a * b for a, b in zip(gi, gj, strict=True))
+            d = alpha * (sum(a * b for a, b in zip(gi, gj, strict=True)) - margin * len(gi))
             total += w * (math.log(1 + math.exp(d)) - s * d)
             norm += w
     return total / norm
@@ -65,6 +65,26 @@ def test_cross_pairs_of_two_batches_equal_the_formula_in_two_loops(seed):
     assert loss.item() == pytest.approx(
         by_loops(g, labels, g2, labels2, alpha=0.3, weights=WEIGHTS), rel=1e-12
     )
+
+
+@pytest.mark.parametrize("margin", [0.1, 0.5])
+@pytest.mark.parametrize("weights", [None, WEIGHTS])
+def test_with_a_margin_the_loss_equals_the_formula_in_two_loops(weights, margin):
+    g, labels = batch(3, single=True)
+    loss = HashNetLoss(K, weights=weights, margin=margin)(g, labels)
+    expected = by_loops(g, labels, alpha=10 / K, weights=weights, margin=margin)
+    assert loss.item() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("margin", [-0.1, 1.0, float("nan")])
+def test_a_margin_that_is_no_share_is_refused(margin):
+    with pytest.raises(ValueError, match="margin must be a share of n_bits"):
+        HashNetLoss(K, margin=margin)
+
+
+def test_with_a_margin_silence_has_no_loss_of_its_own():
+    assert build_objective("hashnet", training_set()).silent_loss == pytest.approx(math.log(2))
+    assert build_objective("hashnet", training_set(), LossSettings(margin=0.3)).silent_loss is None
 
 
 @pytest.mark.parametrize("cross", [False, True])
