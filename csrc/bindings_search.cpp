@@ -87,6 +87,55 @@ py::tuple balls(CodesView queries, unsigned radius, unsigned threads, const Sear
                           as_array(std::move(found.hits.ids), n));
 }
 
+// What Python's checks of arguments cost after a query, whose buckets have pushed everything else out of the
+// caches, is several times what they cost otherwise (benchmarks/README.md). So what is plainly valid is told
+// here; anything else is None, and the caller's checks find what is wrong with it, or that nothing is.
+
+std::optional<CodesView> plain_queries(const Searcher& searcher, const py::object& queries) {
+    if (searcher.n_rows() == 0 || !py::isinstance<Codes>(queries)) return std::nullopt;
+    const auto codes = py::reinterpret_borrow<Codes>(queries);
+    if (codes.ndim() != 2 || codes.shape(1) * 8 != static_cast<py::ssize_t>(searcher.n_bits())) {
+        return std::nullopt;
+    }
+    return CodesView{codes.data(), static_cast<std::size_t>(codes.shape(0)), searcher.n_bits()};
+}
+
+std::optional<std::uint64_t> plain_int(const py::object& value, std::uint64_t least, std::uint64_t most) {
+    if (!PyLong_CheckExact(value.ptr())) return std::nullopt;
+    int overflow = 0;
+    const long long found = PyLong_AsLongLongAndOverflow(value.ptr(), &overflow);
+    if (overflow != 0 || found < 0) return std::nullopt;
+    const auto positive = static_cast<std::uint64_t>(found);
+    if (positive < least || positive > most) return std::nullopt;
+    return positive;
+}
+
+std::optional<std::uint64_t> plain_threads(const py::object& threads, CodesView queries) {
+    constexpr std::uint64_t kMost = 4096;
+    if (threads.is_none()) return queries.n == 1 ? std::optional<std::uint64_t>(1) : std::nullopt;
+    return plain_int(threads, 1, kMost);
+}
+
+py::object nearest_if_plain(const Searcher& searcher, const py::object& queries, const py::object& k,
+                            const py::object& threads) {
+    const auto seen = plain_queries(searcher, queries);
+    if (!seen) return py::none();
+    const auto wanted = plain_int(k, 1, std::min<std::uint64_t>(searcher.n_rows(), 0x7FFFFFFF));
+    const auto cores = plain_threads(threads, *seen);
+    if (!wanted || !cores) return py::none();
+    return nearest(*seen, *wanted, static_cast<unsigned>(*cores), {}, searcher);
+}
+
+py::object balls_if_plain(const Searcher& searcher, const py::object& queries, const py::object& radius,
+                          const py::object& threads) {
+    const auto seen = plain_queries(searcher, queries);
+    if (!seen) return py::none();
+    const auto wanted = plain_int(radius, 0, searcher.n_bits());
+    const auto cores = plain_threads(threads, *seen);
+    if (!wanted || !cores) return py::none();
+    return balls(*seen, static_cast<unsigned>(*wanted), static_cast<unsigned>(*cores), searcher);
+}
+
 py::array_t<std::int64_t> count(CodesView queries, unsigned radius, unsigned threads,
                                 const Searcher& searcher) {
     require_threads(threads);
@@ -169,6 +218,10 @@ void bind_search(py::module_& m) {
                 return balls(view(queries), radius, threads, self);
             },
             py::arg("queries").noconvert(), py::arg("radius"), py::arg("threads"))
+        .def("search_if_plain", &nearest_if_plain, py::arg("queries"), py::arg("k"), py::arg("threads"),
+             "As search, or None where an argument needs a closer look.")
+        .def("search_radius_if_plain", &balls_if_plain, py::arg("queries"), py::arg("radius"),
+             py::arg("threads"), "As search_radius, or None where an argument needs a closer look.")
         .def("explain", &explain, py::arg("query").noconvert(), py::arg("k"), py::arg("radius"),
              py::arg("policy") = "auto")
         .def("time_queries", &time_queries, py::arg("queries").noconvert(), py::arg("k"), py::arg("radius"),

@@ -46,6 +46,8 @@ class Searcher {
     explicit Searcher(std::vector<std::shared_ptr<const Segment>> segments);
 
     std::uint64_t n_rows() const { return n_rows_; }
+    /// Of its segments; 0 where there are none.
+    unsigned n_bits() const { return segments_.empty() ? 0 : segments_.front()->n_bits(); }
 
     /// Writes `queries.n` rows of `k` neighbours; rows that do not exist become pads, as do those of query q
     /// beyond within[q], where `within` is not null.

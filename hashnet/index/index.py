@@ -194,6 +194,11 @@ class Index:
         (int32 ``(nq,)``); a tight one saves work. ``threads`` defaults to all cores. Queries that carry the
         ``fingerprint`` of another code space are refused.
         """
+        if within is None and fingerprint is None:
+            # Checks in Python would cost more than the call: see "How a search is measured" in benchmarks/.
+            plain = self._searcher.search_if_plain(queries, k, threads)
+            if plain is not None:
+                return Neighbors(*plain)
         self._check_open()
         check_codes(queries, self.n_bits, name="queries")
         self._check_fingerprint(fingerprint, what="queries")
@@ -211,6 +216,10 @@ class Index:
         fingerprint: str | None = None,
     ) -> Balls:
         """Return all codes within ``radius`` (inclusive) of each query, each ascending (distance, id)."""
+        if fingerprint is None:
+            plain = self._searcher.search_radius_if_plain(queries, radius, threads)
+            if plain is not None:
+                return Balls(*plain)
         self._check_open()
         check_codes(queries, self.n_bits, name="queries")
         self._check_fingerprint(fingerprint, what="queries")
