@@ -75,7 +75,7 @@ def test_resolving_twice_changes_nothing():
         ({"data_workers": -1}, "data_workers must be >= 0"),
         ({"method": "hashnett"}, "method must be one of .*hashnet-w"),
         ({"alpha": 0.0}, "alpha must be positive"),
-        ({"method": "hashnet", "margin": 0.5}, "margin=0.5 is no setting of hashnet, which takes alpha"),
+        ({"method": "hashnet", "quantization": 0.5}, "is no setting of hashnet, which takes alpha, margin"),
     ],
 )
 def test_a_wrong_setting_is_refused_with_value_and_rule(settings, rule):
