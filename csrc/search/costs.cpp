@@ -17,7 +17,7 @@ namespace {
 constexpr double kMemoryByte = 0.05;
 constexpr double kCachedByte = 0.03;
 constexpr double kScannedByte = 0.027;
-constexpr double kScannedCachedByte = 0.0045;
+constexpr double kScannedCachedByte = 0.0055;
 constexpr double kScannedNearByte = 0.0015;  // from the cache of the core itself
 constexpr double kBucketBytes = 128;
 
@@ -77,8 +77,10 @@ Costs Costs::of(const Segment& segment) {
     const bool cached = static_cast<double>(segment.size()) < 1.25 * cache_bytes();
     const double byte = cached ? kCachedByte : kMemoryByte;
     Costs costs{};
+    costs.beginning = 500;
     costs.scan_beginning = 300;
     costs.scan_nearest = 40 * std::pow(static_cast<double>(segment.n_distinct()), 0.35);
+    costs.scan_runs = 5000;
     if (segment.residue_form()) {
         const double planes = segment.tables()[0].layout.planes;
         costs.probe = 13 + kBucketBytes * byte;
@@ -91,7 +93,7 @@ Costs Costs::of(const Segment& segment) {
             costs.scan_entry = 4;
             return costs;
         }
-        costs.scan_entry = 0.035;
+        costs.scan_entry = 0.031;
         costs.scan_read = planes * std::max(0.4 * kernel.plane, scanned_byte(segment.n_distinct() * planes));
         costs.scan_match = 50;
     } else {

@@ -8,6 +8,7 @@ namespace hashnet {
 /// Nanoseconds of the parts of a search in one segment, fitted to one core of the development machine; only
 /// their ratios matter. benchmarks/bench_planner.py tells how far time is from what they foretell.
 struct Costs {
+    double beginning;       // of probing as a whole
     double probe;           // looking up a bucket, and starting to compare it
     double entry;           // comparing one entry of a bucket
     double survivor;        // verifying an entry that passed
@@ -17,6 +18,7 @@ struct Costs {
     double scan_match;      // what a match costs a scan besides that
     double scan_beginning;  // of a scan as a whole
     double scan_nearest;    // finding the bound of a k-NN scan, times the root of k
+    double scan_runs;       // telling it of runs, times the root of their number
 
     /// For the instruction set in use, and for data that fit into the cache or do not.
     static Costs of(const Segment& segment);

@@ -18,14 +18,6 @@ constexpr std::size_t kCountTogether = 4096;
 
 }  // namespace
 
-// Where codes repeat, the bound is told of one row now and of the others in settle(), when the round is over:
-// a run's length lies behind three dependent cache misses. Where few do, it is never told: it then falls a
-// little later, and most matches that it leaves behind need not be located.
-bool SegmentSearch::tells_runs() const {
-    constexpr std::uint32_t kFew = 16;
-    return segment_->n_rows() - segment_->n_distinct() > segment_->n_distinct() / kFew;
-}
-
 void SegmentSearch::add(Query& query, std::uint64_t code, std::uint32_t position, unsigned distance) {
     query.bound->tell(distance, 1);
     if (query.hits == nullptr && !segment_->has_runs()) {
@@ -37,9 +29,11 @@ void SegmentSearch::add(Query& query, std::uint64_t code, std::uint32_t position
     if (query.hits == nullptr && query.matches.size() >= kCountTogether) count_matches(query);
 }
 
+// Tells the bound of the other rows of the runs that were met, now that the round is over (see
+// Planner::tells_runs).
 void SegmentSearch::settle(Query& query) {
     if (query.bound->k() == 0) return;
-    if (!tells_runs()) {
+    if (!planner_->tells_runs()) {
         query.settled = query.matches.size();
         return;
     }
@@ -60,7 +54,7 @@ void SegmentSearch::settle(Query& query) {
 void SegmentSearch::forget(Query& query, int distance) const {
     const auto again = [&](const Match& match) {
         if (static_cast<int>(match.distance) <= distance) return false;
-        const Run run = tells_runs() ? segment_->run_at(match.position) : Run{0, 1};
+        const Run run = planner_->tells_runs() ? segment_->run_at(match.position) : Run{0, 1};
         query.bound->take_back(match.distance, run.last - run.first);
         return true;
     };

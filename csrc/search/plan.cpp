@@ -41,9 +41,16 @@ double chance_within(unsigned n, int d) {
     return static_cast<unsigned>(d) >= n ? 1 : table[n][static_cast<std::size_t>(d)];
 }
 
+// Buckets that differ by less from what chance puts there say nothing of their neighbours.
+constexpr double kChanceSigmas = 2;
+
 // Steps of a k-NN search cost more than those of a radius search for the final bound: at first the bound is
 // wider, and every round is waited for.
 constexpr double kLooseBound = 1.2;
+// Where runs are told, so many codes are located for one that stays in the answer.
+constexpr double kRunsTold = 5;
+// What costs less than this share of a scan needs no forecast.
+constexpr double kSurelyLess = 0.25;
 
 }  // namespace
 
@@ -59,13 +66,27 @@ double Planner::scan_ns(unsigned bound, std::uint64_t k) const {
         const auto shared = static_cast<unsigned>(std::log2(std::max(n / kBlockEntries, 1.0)));
         entry_ns += chance_within(shared, d) * costs_.scan_read;
     }
-    return costs_.scan_beginning + n * entry_ns + matches_anywhere(bound) * costs_.scan_match +
-           std::sqrt(static_cast<double>(k)) * costs_.scan_nearest;
+    double nearest = std::sqrt(static_cast<double>(k)) * costs_.scan_nearest;
+    if (tells_runs()) nearest += std::sqrt(distinct_of(k)) * costs_.scan_runs;
+    return costs_.scan_beginning + n * entry_ns + matches_anywhere(bound) * costs_.scan_match + nearest;
+}
+
+bool Planner::tells_runs() const {
+    constexpr std::uint32_t kFew = 16;
+    return segment_.n_rows() - segment_.n_distinct() > segment_.n_distinct() / kFew;
+}
+
+double Planner::distinct_of(std::uint64_t k) const {
+    return static_cast<double>(k) * segment_.n_distinct() / std::max<double>(segment_.n_rows(), 1);
 }
 
 double Planner::matches_anywhere(unsigned bound) const {
     const unsigned n_bits = segment_.n_bits();
     return n_bits <= 64 ? segment_.n_distinct() * chance_within(n_bits, static_cast<int>(bound)) : 0;
+}
+
+double Planner::runs_told_ns(double distinct) const {
+    return tells_runs() ? kRunsTold * distinct * costs_.match : 0;
 }
 
 double Planner::bucket_anywhere(const Table& table) const {
@@ -82,6 +103,8 @@ double Planner::expected_bucket(const Facet& facet, const Table& table, unsigned
     const double anywhere = bucket_anywhere(table);
     const double met =
         static_cast<double>(facet.entries[level]) / substring_binomial(table.layout.substring_bits, level);
+    const double sigma = std::sqrt(anywhere / substring_binomial(table.layout.substring_bits, level));
+    if (std::abs(met - anywhere) <= kChanceSigmas * sigma) return anywhere;
     const double there = usual[std::min(level, kKnownDistances - 1)] - anywhere;
     const double shrinks = there > 0.1 * anywhere
                                ? std::clamp((here - anywhere) / there, 0.0, 1.0)
@@ -192,7 +215,7 @@ void Planner::plan_radius(Query& query, unsigned radius) const {
     plan.scan = policy_ == Policy::kScan;
     plan.radii.assign(segment_.tables().size(), -1);
     plan.expected_probes = plan.expected_candidates = 0;
-    plan.probing_ns = matches_anywhere(radius) * costs_.match;
+    plan.probing_ns = costs_.beginning + matches_anywhere(radius) * costs_.match;
     plan.scan_ns = scan_ns(radius, 0);
     if (plan.scan) return;
     Growth growth(*this, query, plan.radii, radius, query.next_costs);
@@ -224,15 +247,15 @@ bool Planner::scan_is_cheaper(Query& query) const {
         rows += static_cast<double>(bound.known(last)) / std::max(chances[last], 1e-9);
         if (rows >= static_cast<double>(bound.k())) break;
     }
-    return probing_exceeds_scan(query, last);
+    return probing_exceeds_scan(query, last, 1);
 }
 
-double Planner::alike(const Query& query) const {
+Planner::Alike Planner::alike(const Query& query) const {
     constexpr double kChance = 1.25;
     double own = 0;
     double anywhere = 0;
     double most = 0;
-    double odds = 0;
+    Alike alike;
     unsigned most_bits = 0;
     for (unsigned j = 0; j < query.facets.size(); ++j) {
         const Facet& facet = query.facets[j];
@@ -245,41 +268,50 @@ double Planner::alike(const Query& query) const {
         const unsigned s = segment_.tables()[j].layout.substring_bits;
         const double next = static_cast<double>(facet.entries[1]) - s * by_chance;
         // Before the next buckets are known, any number may be alike.
-        odds = facet.level < 1 ? 1 : std::clamp(next / (s * here), 0.0, 1.0);
+        alike.odds = facet.level < 1 ? 1 : std::clamp(next / (s * here), 0.0, 1.0);
         most_bits = s;
     }
-    return own > kChance * anywhere ? most * std::pow(1 + odds, most_bits) : 0;
+    if (own > kChance * anywhere) alike.codes = most * std::pow(1 + alike.odds, most_bits);
+    return alike;
 }
 
-// What resembles the query is in the answer first; the rest of it ends where it would among random codes.
-bool Planner::scan_is_cheaper_at_once(Query& query) const {
-    if (!segment_.residue_form()) return false;
-    const double k = static_cast<double>(query.bound->k()) - alike(query);
-    if (k <= 0) return false;
+// The answer holds what resembles the query, whose bits differ with the odds that its buckets tell, and
+// whatever random codes are as near.
+int Planner::radius_of_nearest(const Query& query) const {
+    const Alike near = alike(query);
+    const double k = distinct_of(query.bound->k());
+    // Where runs are told and many, locating them may cost more than a scan even so.
+    if (near.codes >= k && runs_told_ns(k) < kSurelyLess * scan_ns(0, query.bound->k())) return -1;
+    const unsigned n_bits = segment_.n_bits();
+    double here = std::pow(1 + near.odds, -static_cast<double>(n_bits));
+    double within = here;
     unsigned last = 0;
-    while (last < segment_.n_bits() &&
-           segment_.n_rows() * chance_within(segment_.n_bits(), static_cast<int>(last)) < k) {
-        ++last;
+    for (; last < n_bits; ++last) {
+        if (near.codes * within + matches_anywhere(last) >= k) break;
+        here *= near.odds * (n_bits - last) / (last + 1);
+        within += here;
     }
-    return probing_exceeds_scan(query, last);
+    return static_cast<int>(last);
 }
 
-bool Planner::probing_exceeds_scan(Query& query, unsigned last) const {
+bool Planner::scan_is_cheaper_at_once(Query& query, unsigned last) const {
+    return probing_exceeds_scan(query, last, kLooseBound);
+}
+
+bool Planner::probing_exceeds_scan(Query& query, unsigned last, double loose) const {
     unsigned complete = 0;
     for (const int radius : query.plan.radii) complete += static_cast<unsigned>(radius + 1);
     std::vector<int> radii = query.plan.radii;
     std::vector<StepCost> next;
     Growth growth(*this, query, radii, last, next);
     query.plan.scan_ns = scan_ns(last, query.bound->k());
-    const double matches =
-        std::max(matches_anywhere(last), static_cast<double>(query.bound->k()) * segment_.n_distinct() /
-                                             std::max<double>(segment_.n_rows(), 1));
-    double ns = matches * costs_.match;
+    const double distinct = distinct_of(query.bound->k());
+    double ns = std::max(matches_anywhere(last), distinct) * costs_.match + runs_told_ns(distinct);
     for (; complete <= last; ++complete) {
         const int j = growth.cheapest();
         if (j < 0) return true;
         const StepCost cost = growth.take(j);
-        ns += kLooseBound * (cost.ns + cost.verifying_ns);
+        ns += loose * (cost.ns + cost.verifying_ns);
         if (ns > query.plan.scan_ns) return true;
     }
     return false;

@@ -21,6 +21,11 @@ class Planner {
     /// Expected cost of a scan for what lies within `bound`, where `k` rows are wanted, or all if it is 0.
     double scan_ns(unsigned bound, std::uint64_t k) const;
 
+    /// Where codes repeat, a k-NN search tells its bound the length of each run that it meets: the run lies
+    /// behind three dependent cache misses. Where few do, only of one row each: the bound then falls a little
+    /// later, and most matches that it leaves behind need not be located.
+    bool tells_runs() const;
+
     /// Takes note of the sizes of the query's own buckets, which its facets know.
     void note_own_buckets(Query& query) const;
 
@@ -36,8 +41,12 @@ class Planner {
     /// that is expected to cost less.
     void plan_radius(Query& query, unsigned radius) const;
 
-    /// True when a k-NN search that knows the sizes of its own buckets, and perhaps of the next, should scan.
-    bool scan_is_cheaper_at_once(Query& query) const;
+    /// The radius within which a k-NN search that knows the sizes of its own buckets, and perhaps of the
+    /// next, should find its rows; -1 where so much resembles the query that no scan can be cheaper.
+    int radius_of_nearest(const Query& query) const;
+
+    /// True when a k-NN search that should end at radius `last` should scan rather than begin to probe.
+    bool scan_is_cheaper_at_once(Query& query, unsigned last) const;
 
     /// True when the steps that a k-NN search still needs will cost more than a scan does.
     bool scan_is_cheaper(Query& query) const;
@@ -48,15 +57,26 @@ class Planner {
     std::vector<double> chances_met(const std::vector<int>& radii, unsigned up_to) const;
 
   private:
-    /// Whether growing the radii of the query until all within `last` is met costs more than a scan.
-    bool probing_exceeds_scan(Query& query, unsigned last) const;
+    /// Whether growing the radii of the query until all within `last` is met, at `loose` times what the steps
+    /// are foretold to cost, costs more than a scan.
+    bool probing_exceeds_scan(Query& query, unsigned last, double loose) const;
+    /// Distinct codes that usually hold k rows.
+    double distinct_of(std::uint64_t k) const;
+    /// What a k-NN search by probing spends on the runs of codes that do not stay in its answer of
+    /// `distinct`.
+    double runs_told_ns(double distinct) const;
     /// Distinct codes within `bound` of any query, if codes are random.
     double matches_anywhere(unsigned bound) const;
     double bucket_anywhere(const Table& table) const;
-    /// About how many codes resemble the query, from the table whose own bucket holds most beyond chance: if
-    /// each bit of such a code differs with the same odds, `a / (1 + odds)^s` of `a` are in that bucket of s
-    /// bits, and `s * odds` times as many one bit away. None, where own buckets hold what chance puts there.
-    double alike(const Query& query) const;
+    /// About how many codes resemble a query, and with which odds each of their bits differs from it.
+    struct Alike {
+        double codes = 0;
+        double odds = 0;
+    };
+    /// From the table whose own bucket holds most beyond chance: if each bit of such a code differs with the
+    /// same odds, `a / (1 + odds)^s` of `a` are in that bucket of s bits, and `s * odds` times as many one
+    /// bit away. None, where own buckets hold what chance puts there.
+    Alike alike(const Query& query) const;
     /// Entries of the query's own bucket in table j beyond what chance puts there.
     double excess(const Query& query, unsigned j) const;
     double expected_bucket(const Facet& facet, const Table& table, unsigned e) const;

@@ -102,6 +102,7 @@ struct Query {
     Plan plan;
     std::vector<StepCost> next_costs;  // of every table, while a plan grows
     std::vector<Step> round;           // the steps under way
+    double forecast_ns = 0;            // spent on probing at the last forecast of the final radius
     bool asked_at_once = false;        // whether a scan would have been better from the start
     bool done = false;                 // no more probes, whether or not a scan follows
     std::vector<Match> matches;

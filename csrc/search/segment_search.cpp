@@ -9,8 +9,8 @@ namespace hashnet {
 
 namespace {
 
-// What a forecast of the final radius costs.
-constexpr double kForecastNs = 4000;
+// Between two forecasts of the final radius, which take 2 us each, so much is spent on probing.
+constexpr double kForecastNs = 20000;
 
 // So much of a scan is spent on probing before it is asked whether a scan is better from the start; where
 // many rows are wanted, nothing is.
@@ -117,7 +117,7 @@ void SegmentSearch::begin(Query& query) {
         const bool plans = policy_ == Policy::kAuto || policy_ == Policy::kProbe;
         if (plans && (plan.scan ? plan.scan_ns : plan.probing_ns) > kLookAheadNs) {
             note_next_buckets(query);
-            try_own_buckets(query);
+            try_own_buckets(query, query.bound->value());
             planner_->plan_radius(query, query.bound->value());
         }
     } else {
@@ -128,6 +128,7 @@ void SegmentSearch::begin(Query& query) {
         plan.expected_probes = plan.expected_candidates = 0;
         plan.probing_ns = plan.scan_ns = 0;
         query.asked_at_once = policy_ == Policy::kProbe;
+        query.forecast_ns = 0;
     }
     query.done = plan.scan;
 }
@@ -164,7 +165,7 @@ void SegmentSearch::note_next_buckets(Query& query) {
 }
 
 // How much of what is in the query's own buckets passes, from at most a chunk of each.
-void SegmentSearch::try_own_buckets(Query& query) {
+void SegmentSearch::try_own_buckets(Query& query, unsigned bound) {
     if (!segment_->residue_form()) return;
     double passed = 0;
     for (std::size_t j = 0; j < query.facets.size(); ++j) {
@@ -172,13 +173,21 @@ void SegmentSearch::try_own_buckets(Query& query) {
         const Bucket bucket = bucket_of(*segment_, table, query.facets[j].key);
         if (table.layout.planes == 0 || bucket.size() == 0) continue;
         const std::uint32_t tried = std::min(bucket.size(), kChunkEntries);
-        const std::int8_t bound = as_bound(static_cast<int>(query.bound->value()));
+        const std::int8_t limit = as_bound(static_cast<int>(bound));
         const std::size_t n =
             filter_residues_(table.blocks, table.layout.planes, query.facets[j].nibbles, bucket.begin,
-                             bucket.begin + tried, &bound, 0, survivors_.data());
+                             bucket.begin + tried, &limit, 0, survivors_.data());
         passed += static_cast<double>(n) * bucket.size() / tried;
     }
-    planner_->note_passing(query, query.bound->value(), passed);
+    planner_->note_passing(query, bound, passed);
+}
+
+bool SegmentSearch::scan_is_cheaper_at_once(Query& query) {
+    if (!segment_->residue_form()) return false;
+    const int last = planner_->radius_of_nearest(query);
+    if (last < 0) return false;
+    try_own_buckets(query, static_cast<unsigned>(last));
+    return planner_->scan_is_cheaper_at_once(query, static_cast<unsigned>(last));
 }
 
 // Numbers the steps of the round in the order in which they will be taken: a code belongs to the first step
@@ -215,10 +224,10 @@ void SegmentSearch::next_nearest_round(Query& query) {
         const bool look_ahead = plan.scan_ns > kLookAheadNs;
         // Where few rows are wanted, own buckets mostly say enough.
         if (look_ahead && many) note_next_buckets(query);
-        bool scan = planner_->scan_is_cheaper_at_once(query);
+        bool scan = scan_is_cheaper_at_once(query);
         if (scan && look_ahead && !many) {
             note_next_buckets(query);
-            scan = planner_->scan_is_cheaper_at_once(query);
+            scan = scan_is_cheaper_at_once(query);
         }
         if (scan) {
             query.done = plan.scan = true;
@@ -237,7 +246,9 @@ void SegmentSearch::next_nearest_round(Query& query) {
         if (!query.round.empty() && plan.probing_ns + ns > together) return;
         if (policy_ != Policy::kProbe) {
             // What is spent is spent; and small steps are not worth a forecast.
-            const bool worth_a_forecast = ns > std::max(kForecastNs, 0.02 * plan.scan_ns);
+            const bool worth_a_forecast =
+                plan.probing_ns + ns > query.forecast_ns + std::max(kForecastNs, 0.02 * plan.scan_ns);
+            if (worth_a_forecast) query.forecast_ns = plan.probing_ns + ns;
             if (plan.probing_ns > kMostScans * plan.scan_ns ||
                 (worth_a_forecast && planner_->scan_is_cheaper(query))) {
                 query.done = plan.scan = true;

@@ -66,7 +66,8 @@ class SegmentSearch {
     void prepare(Query& query, const std::uint64_t* words) const;
     void note_own_buckets(Query& query) const;
     void note_next_buckets(Query& query);
-    void try_own_buckets(Query& query);
+    void try_own_buckets(Query& query, unsigned bound);
+    bool scan_is_cheaper_at_once(Query& query);
     void begin(Query& query);
     void next_round(Query& query);
     void next_nearest_round(Query& query);
@@ -97,7 +98,6 @@ class SegmentSearch {
 
     // Matches (matches.cpp).
     void add(Query& query, std::uint64_t code, std::uint32_t position, unsigned distance);
-    bool tells_runs() const;
     void settle(Query& query);
     void put_away(Query& query);
     void forget(Query& query, int distance) const;
