@@ -47,7 +47,7 @@ double near_cache_bytes() {
 // Of a scan, by the bytes that it reads: from a cache, from memory, or in part from either.
 double scanned_byte(double bytes) {
     const double beyond = std::clamp((bytes - cache_bytes() / 2) / cache_bytes(), 0.0, 1.0);
-    const double beyond_near = std::clamp((bytes - near_cache_bytes()) / near_cache_bytes(), 0.0, 1.0);
+    const double beyond_near = std::clamp(2 * bytes / near_cache_bytes() - 1, 0.0, 1.0);
     return kScannedNearByte + beyond_near * (kScannedCachedByte - kScannedNearByte) +
            beyond * (kScannedByte - kScannedCachedByte);
 }

@@ -100,10 +100,12 @@ double Planner::expected_bucket(const Facet& facet, const Table& table, unsigned
     const double here = usual[std::min(e, kKnownDistances - 1)];
     if (facet.level < 0 || policy_ == Policy::kUniform) return here;
     const auto level = static_cast<unsigned>(facet.level);
+    const unsigned known = std::min(e, level);
+    const double buckets = substring_binomial(table.layout.substring_bits, known);
+    const double met = static_cast<double>(facet.entries[known]) / buckets;
+    if (e <= level) return met;
     const double anywhere = bucket_anywhere(table);
-    const double met =
-        static_cast<double>(facet.entries[level]) / substring_binomial(table.layout.substring_bits, level);
-    const double sigma = std::sqrt(anywhere / substring_binomial(table.layout.substring_bits, level));
+    const double sigma = std::sqrt(anywhere / buckets);
     if (std::abs(met - anywhere) <= kChanceSigmas * sigma) return anywhere;
     const double there = usual[std::min(level, kKnownDistances - 1)] - anywhere;
     const double shrinks = there > 0.1 * anywhere
@@ -141,6 +143,11 @@ void Planner::note_own_buckets(Query& query) const {
         query.shared_excess = std::max(query.shared_excess, std::min(most, own));
         most = std::max(most, own);
     }
+}
+
+bool Planner::much_is_alike(const Query& query) const {
+    constexpr double kSigmas = 3;
+    return query.shared_excess > kSigmas * std::sqrt(bucket_anywhere(segment_.tables()[0]));
 }
 
 StepCost Planner::step_cost(const Query& query, unsigned j, unsigned e, unsigned bound) const {

@@ -29,6 +29,9 @@ class Planner {
     /// Takes note of the sizes of the query's own buckets, which its facets know.
     void note_own_buckets(Query& query) const;
 
+    /// Whether the own buckets of two tables hold more than chance puts there.
+    bool much_is_alike(const Query& query) const;
+
     /// Takes note of how many entries of these buckets passed, all tables together, where codes within
     /// `bound` are wanted.
     void note_passing(Query& query, unsigned bound, double passed) const;

@@ -29,8 +29,10 @@ constexpr double kMostScans = 1.5;
 // A k-NN search for more than one in so many codes is a scan.
 constexpr std::uint64_t kScanShare = 128;
 
-// A search that will cost more than this is planned on the sizes of all buckets one bit away as well.
+// A search that will cost more than this is planned on the sizes of all buckets one bit away as well. So is
+// one that would probe for a fifth of it, where codes resemble the query: many may have to be verified.
 constexpr double kLookAheadNs = 12000;
+constexpr double kLookAheadAlikeNs = 2400;
 
 }  // namespace
 
@@ -115,7 +117,9 @@ void SegmentSearch::begin(Query& query) {
     if (query.bound->k() == 0) {
         planner_->plan_radius(query, query.bound->value());
         const bool plans = policy_ == Policy::kAuto || policy_ == Policy::kProbe;
-        if (plans && (plan.scan ? plan.scan_ns : plan.probing_ns) > kLookAheadNs) {
+        const double ns = plan.scan ? plan.scan_ns : plan.probing_ns;
+        const bool doubted = !plan.scan && ns > kLookAheadAlikeNs && planner_->much_is_alike(query);
+        if (plans && (ns > kLookAheadNs || doubted)) {
             note_next_buckets(query);
             try_own_buckets(query, query.bound->value());
             planner_->plan_radius(query, query.bound->value());
