@@ -15,7 +15,7 @@ import argparse
 import json
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ from hashnet.comparison import (
     protocol_sides,
 )
 from hashnet.datasets import ProtocolData, open_protocol
-from hashnet.evaluation import mean_interval
+from hashnet.evaluation import evaluate, mean_interval
 from hashnet.progress import Progress, make_progress
 from hashnet.training import TrainConfig
 from hashnet.training.methods import METHODS
@@ -62,9 +62,10 @@ def main() -> None:
     if options.tune or options.changes:
         (tune if options.tune else changes)(features, methods, options, progress)
         return
-    settings = kept_settings()
-    chosen = dict(settings.get(options.protocol, settings.get(options.settings_of, {})))
-    chosen |= {method: chosen[other] for method, other in SETTINGS_OF.items() if other in chosen}
+    chosen = chosen_settings(options)
+    if options.unseen:
+        unseen(features, methods, chosen, options)
+        return
     asked = CompareSettings(
         methods=tuple(methods),
         bits=tuple(options.bits),
@@ -244,6 +245,66 @@ def changes(
     keep(f"changes_{options.protocol}", result)
 
 
+def unseen(
+    features: Features,
+    methods: Sequence[str],
+    chosen: Mapping[str, Any],
+    options: argparse.Namespace,
+) -> None:
+    """Learn on half of the training rows; ask the queries for these rows, and for the other half; store both.
+
+    Where the database is what was trained on, a method that learns its rows by heart is right there as well.
+    """
+    learned, other = halves(features)
+    asked = Features(
+        features.values,
+        features.labels,
+        learned,
+        np.concatenate([learned, other]),
+        features.query,
+        features.mark,
+    )
+    parts = {"learned": slice(0, len(learned)), "unseen": slice(len(learned), None)}
+    found: dict[str, Any] = {}
+    for method in methods:
+        settings = chosen.get(method, {"settings": {}})["settings"]
+        runs = Runs(asked, options.work / "unseen", at=options.tune_at, settings={method: settings})
+        figures: dict[str, list[Any]] = {name: [] for name in parts}
+        for seed in options.seeds:
+            _, database, query = runs.whole(Job(method, options.tune_bits, seed))
+            for name, part in parts.items():
+                labels = features.side_labels(asked.database[part])
+                figures[name].append(
+                    evaluate(
+                        query,
+                        features.side_labels(asked.query),
+                        np.ascontiguousarray(database[part]),
+                        labels,
+                        at=options.tune_at,
+                        seed=seed,
+                    ).to_json()
+                )
+        found[method] = {
+            name: {
+                figure: [round(value, 4) for value in mean_interval([one[figure] for one in ones])]
+                for figure in ("map_tie_aware", "precision_within")
+            }
+            for name, ones in figures.items()
+        }
+        print(f"{method:12} {found[method]}", flush=True)
+    result = {
+        "benchmark": "reproduce --unseen",
+        "protocol": options.protocol,
+        "measured_by": f"tie-aware MAP@{options.tune_at} and P@H<=2 of {len(features.query)} queries, "
+        f"{options.tune_bits} bits, seeds {options.seeds}: mean, low, high",
+        "rows": {"learned": len(learned), "unseen": len(other)},
+        "settings": {method: chosen[method]["settings"] for method in methods if method in chosen},
+        "figures": found,
+        **provenance(("numpy", "scipy", "scikit-learn", "torch")),
+    }
+    keep(f"unseen_{options.protocol}", result)
+
+
 def held_out(features: Features) -> Features:
     """Return the training rows as database, a validation part of them as queries."""
     train, validation = validation_split(features)
@@ -287,14 +348,31 @@ def kept_settings() -> dict[str, Any]:
     return found
 
 
+def chosen_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings to use, by method."""
+    settings = kept_settings()
+    chosen = dict(settings.get(options.protocol, settings.get(options.settings_of, {})))
+    return chosen | {method: chosen[other] for method, other in SETTINGS_OF.items() if other in chosen}
+
+
 def validation_split(features: Features) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the training rows without, and those of, a validation part: 30 of each class by first label."""
+    return _split(features, lambda n: VALIDATION_PER_CLASS)
+
+
+def halves(features: Features) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the training rows in two halves, of each class by first label."""
+    return _split(features, lambda n: n // 2)
+
+
+def _split(features: Features, taken_of: Callable[[int], int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     rng = np.random.default_rng(0)
     order = rng.permutation(features.train)
     first = features.side_labels(order).argmax(axis=1)
     taken = np.zeros(len(order), dtype=bool)
     for label in np.unique(first):
-        taken[np.flatnonzero(first == label)[:VALIDATION_PER_CLASS]] = True
+        rows = np.flatnonzero(first == label)
+        taken[rows[: taken_of(len(rows))]] = True
     return np.sort(order[~taken]), np.sort(order[taken])
 
 
@@ -316,7 +394,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--settings-of", default="tinyimagenet100", help="whose settings, if it has none")
     parser.add_argument("--tune", action="store_true", help="choose settings on validation rows, and stop")
     parser.add_argument("--changes", action="store_true", help="measure changes of --methods, each alone")
-    parser.add_argument("--tune-bits", type=int, default=48)
+    parser.add_argument("--unseen", action="store_true", help="search rows that were not trained on as well")
+    parser.add_argument("--tune-bits", type=int, default=48, help="of --tune, --changes and --unseen")
     parser.add_argument("--tune-at", type=int, default=100, help="R; a class has few validation neighbours")
     parser.add_argument("--progress", choices=("auto", "bar", "json", "none"), default="auto")
     return parser.parse_args()

@@ -169,6 +169,22 @@ def test_changes_are_measured_alone_and_stored(first, call, monkeypatch):
     assert call(*asked)[1] == []
 
 
+def test_the_half_that_was_not_learned_is_searched_as_well(first, call):
+    asked = ("--methods", "lsh,itq-cca", "--unseen", "--tune-bits", 8, "--tune-at", 20, "--seeds", 0)
+    stored, fits = call(*asked)
+    assert fits == [("lsh", 8, 0), ("itq-cca", 8, 0)]
+    result = stored["unseen_tinyimagenet100"]
+    assert result["rows"] == {"learned": 12 * N_CLASSES, "unseen": 12 * N_CLASSES}
+    merits = {
+        method: {half: figures["map_tie_aware"][0] for half, figures in halves.items()}
+        for method, halves in result["figures"].items()
+    }
+    assert all(0 < merit <= 1 for halves in merits.values() for merit in halves.values())
+    # What is learned with labels serves the rows that were learned better.
+    assert merits["itq-cca"]["learned"] > merits["itq-cca"]["unseen"]
+    assert call(*asked)[1] == []
+
+
 def test_the_validation_part_is_of_every_class_and_no_query(monkeypatch):
     monkeypatch.setattr(reproduce, "VALIDATION_PER_CLASS", 3)
     labels = multi_hot_of(np.arange(60) % 4, 4)
