@@ -33,6 +33,7 @@ constexpr std::uint64_t kScanShare = 128;
 // one that would probe for a fifth of it, where codes resemble the query: many may have to be verified.
 constexpr double kLookAheadNs = 12000;
 constexpr double kLookAheadAlikeNs = 2400;
+constexpr double kDoubtedScans = 16;
 
 }  // namespace
 
@@ -118,7 +119,8 @@ void SegmentSearch::begin(Query& query) {
         planner_->plan_radius(query, query.bound->value());
         const bool plans = policy_ == Policy::kAuto || policy_ == Policy::kProbe;
         const double ns = plan.scan ? plan.scan_ns : plan.probing_ns;
-        const bool doubted = !plan.scan && ns > kLookAheadAlikeNs && planner_->much_is_alike(query);
+        const bool doubted = !plan.scan && ns > kLookAheadAlikeNs && plan.scan_ns < kDoubtedScans * ns &&
+                             planner_->much_is_alike(query);
         if (plans && (ns > kLookAheadNs || doubted)) {
             note_next_buckets(query);
             try_own_buckets(query, query.bound->value());
