@@ -72,6 +72,16 @@ KernelCosts kernel_costs() {
 
 }  // namespace
 
+// A bucket begins and ends where its cells do, in one line of the cache or two.
+double Costs::far_probe(const TableLayout& layout) {
+    constexpr double kFarLine = 40;
+    constexpr double kLineBytes = 64;
+    const double cells = std::ldexp(sizeof(std::uint32_t), static_cast<int>(layout.directory_bits));
+    if (cells <= near_cache_bytes()) return 0;
+    const double apart = std::ldexp(cells, -static_cast<int>(layout.substring_bits));
+    return kFarLine * (1 + std::min(apart / kLineBytes, 1.0));
+}
+
 Costs Costs::of(const Segment& segment) {
     const KernelCosts kernel = kernel_costs();
     const bool cached = static_cast<double>(segment.size()) < 1.25 * cache_bytes();

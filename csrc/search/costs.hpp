@@ -20,6 +20,9 @@ struct Costs {
     double scan_nearest;    // finding the bound of a k-NN scan, times the root of k
     double scan_runs;       // telling it of runs, times the root of their number
 
+    /// What a probe of this table costs besides, because its directory is beyond the core's own cache.
+    static double far_probe(const TableLayout& layout);
+
     /// For the instruction set in use, and for data that fit into the cache or do not.
     static Costs of(const Segment& segment);
 };

@@ -174,7 +174,7 @@ StepCost Planner::step_cost(const Query& query, unsigned j, unsigned e, unsigned
         }
         cost.verifying_ns = alike * passing * costs_.survivor;
     }
-    cost.ns = cost.probes * costs_.probe + cost.candidates * entry_ns;
+    cost.ns = cost.probes * (costs_.probe + Costs::far_probe(layout)) + cost.candidates * entry_ns;
     return cost;
 }
 

@@ -29,10 +29,12 @@ constexpr double kMostScans = 1.5;
 // A k-NN search for more than one in so many codes is a scan.
 constexpr std::uint64_t kScanShare = 128;
 
-// A search that will cost more than this is planned on the sizes of all buckets one bit away as well. So is
-// one that would probe for a fifth of it, where codes resemble the query: many may have to be verified.
-constexpr double kLookAheadNs = 12000;
-constexpr double kLookAheadAlikeNs = 2400;
+// A search that will cost more than this is planned on the sizes of all buckets one bit away as well: where
+// codes resemble the query, or where they do not seem to; and where probing would cost so much and a scan
+// only so many times more, because many codes may have to be verified.
+constexpr double kLookAheadNs = 20000;
+constexpr double kLookAheadAnywayNs = 100000;
+constexpr double kLookAheadDoubtedNs = 2400;
 constexpr double kDoubtedScans = 16;
 
 }  // namespace
@@ -118,10 +120,7 @@ void SegmentSearch::begin(Query& query) {
     if (query.bound->k() == 0) {
         planner_->plan_radius(query, query.bound->value());
         const bool plans = policy_ == Policy::kAuto || policy_ == Policy::kProbe;
-        const double ns = plan.scan ? plan.scan_ns : plan.probing_ns;
-        const bool doubted = !plan.scan && ns > kLookAheadAlikeNs && plan.scan_ns < kDoubtedScans * ns &&
-                             planner_->much_is_alike(query);
-        if (plans && (ns > kLookAheadNs || doubted)) {
+        if (plans && worth_looking_ahead(query)) {
             note_next_buckets(query);
             try_own_buckets(query, query.bound->value());
             planner_->plan_radius(query, query.bound->value());
@@ -137,6 +136,14 @@ void SegmentSearch::begin(Query& query) {
         query.forecast_ns = 0;
     }
     query.done = plan.scan;
+}
+
+bool SegmentSearch::worth_looking_ahead(const Query& query) const {
+    const Plan& plan = query.plan;
+    const double ns = plan.scan ? plan.scan_ns : plan.probing_ns;
+    if (!planner_->much_is_alike(query)) return ns > kLookAheadAnywayNs;
+    const bool doubted = !plan.scan && plan.scan_ns < kDoubtedScans * ns;
+    return ns > (doubted ? kLookAheadDoubtedNs : kLookAheadNs);
 }
 
 void SegmentSearch::note_own_buckets(Query& query) const {
@@ -253,7 +260,7 @@ void SegmentSearch::next_nearest_round(Query& query) {
         if (policy_ != Policy::kProbe) {
             // What is spent is spent; and small steps are not worth a forecast.
             const bool worth_a_forecast =
-                plan.probing_ns + ns > query.forecast_ns + std::max(kForecastNs, 0.02 * plan.scan_ns);
+                plan.probing_ns + ns > query.forecast_ns + std::max(kForecastNs, 0.05 * plan.scan_ns);
             if (worth_a_forecast) query.forecast_ns = plan.probing_ns + ns;
             if (plan.probing_ns > kMostScans * plan.scan_ns ||
                 (worth_a_forecast && planner_->scan_is_cheaper(query))) {

@@ -65,6 +65,7 @@ class SegmentSearch {
     // Planning, one query at a time (segment_search.cpp).
     void prepare(Query& query, const std::uint64_t* words) const;
     void note_own_buckets(Query& query) const;
+    bool worth_looking_ahead(const Query& query) const;
     void note_next_buckets(Query& query);
     void try_own_buckets(Query& query, unsigned bound);
     bool scan_is_cheaper_at_once(Query& query);
