@@ -147,7 +147,9 @@ void Planner::note_own_buckets(Query& query) const {
 
 bool Planner::much_is_alike(const Query& query) const {
     constexpr double kSigmas = 3;
-    return query.shared_excess > kSigmas * std::sqrt(bucket_anywhere(segment_.tables()[0]));
+    // No excess, no table to tell of chance.
+    return query.shared_excess > 0 &&
+           query.shared_excess > kSigmas * std::sqrt(bucket_anywhere(segment_.tables()[0]));
 }
 
 StepCost Planner::step_cost(const Query& query, unsigned j, unsigned e, unsigned bound) const {
