@@ -151,7 +151,8 @@ def plan_capacity(demand: Demand, constants: Constants) -> CapacityPlan:
     service_s = engine_s * mean_of(spread) + call_s / demand.batch
     cores = demand.cores_per_node * (around.thread_efficiency if demand.cores_per_node > 1 else 1.0)
     node_qps = cores / service_s
-    replicas = max(demand.replicas, math.ceil(demand.qps / (node_qps * BUSY_SHARE)))
+    # An error of rounding must not ask for one copy more.
+    replicas = max(demand.replicas, math.ceil(demand.qps / (node_qps * BUSY_SHARE) - 1e-9))
     busy = demand.qps / (replicas * node_qps)
     wait_s = demand.batch * service_s * _wait(demand.cores_per_node, busy)
     caller_s = demand.qps / demand.batch * shards * around.ray_caller_cpu_us * 1e-6

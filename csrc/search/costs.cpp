@@ -76,10 +76,10 @@ KernelCosts kernel_costs() {
 double Costs::far_probe(const TableLayout& layout) {
     constexpr double kFarLine = 40;
     constexpr double kLineBytes = 64;
-    const double cells = std::ldexp(sizeof(std::uint32_t), static_cast<int>(layout.directory_bits));
-    if (cells <= near_cache_bytes()) return 0;
-    const double apart = std::ldexp(cells, -static_cast<int>(layout.substring_bits));
-    return kFarLine * (1 + std::min(apart / kLineBytes, 1.0));
+    const std::uint64_t cells = std::uint64_t{sizeof(std::uint32_t)} << layout.directory_bits;
+    if (static_cast<double>(cells) <= near_cache_bytes()) return 0;
+    const std::uint64_t apart = cells >> layout.substring_bits;
+    return kFarLine * (1 + std::min(static_cast<double>(apart) / kLineBytes, 1.0));
 }
 
 Costs Costs::of(const Segment& segment) {

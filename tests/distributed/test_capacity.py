@@ -176,7 +176,7 @@ def test_shards_fit_their_nodes_and_no_fewer_would(constants):
 
 def test_copies_are_added_until_the_cores_suffice(constants):
     few = plan_capacity(demand(), constants)
-    many = plan_capacity(demand(qps=9.5 * few.qps_per_node), constants)
+    many = plan_capacity(demand(qps=10 * few.qps_per_node), constants)
     assert many.bound_by == "throughput"
     assert many.replicas == 10
     assert many.busy <= BUSY_SHARE + 1e-9
