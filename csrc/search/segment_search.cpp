@@ -30,10 +30,11 @@ constexpr double kMostScans = 1.5;
 constexpr std::uint64_t kScanShare = 128;
 
 // A search that will cost more than this is planned on the sizes of all buckets one bit away as well: where
-// codes resemble the query, or where they do not seem to; and where probing would cost so much and a scan
-// only so many times more, because many codes may have to be verified.
+// codes resemble the query; where none seem to; where a scan seemed cheaper; and where probing would cost
+// so much and a scan only so many times more, because many codes may have to be verified.
 constexpr double kLookAheadNs = 20000;
 constexpr double kLookAheadAnywayNs = 100000;
+constexpr double kLookAheadScanNs = 10000;
 constexpr double kLookAheadDoubtedNs = 2400;
 constexpr double kDoubtedScans = 16;
 
@@ -140,10 +141,10 @@ void SegmentSearch::begin(Query& query) {
 
 bool SegmentSearch::worth_looking_ahead(const Query& query) const {
     const Plan& plan = query.plan;
-    const double ns = plan.scan ? plan.scan_ns : plan.probing_ns;
-    if (!planner_->much_is_alike(query)) return ns > kLookAheadAnywayNs;
-    const bool doubted = !plan.scan && plan.scan_ns < kDoubtedScans * ns;
-    return ns > (doubted ? kLookAheadDoubtedNs : kLookAheadNs);
+    if (plan.scan) return plan.scan_ns > kLookAheadScanNs;
+    if (!planner_->much_is_alike(query)) return plan.probing_ns > kLookAheadAnywayNs;
+    const bool doubted = plan.scan_ns < kDoubtedScans * plan.probing_ns;
+    return plan.probing_ns > (doubted ? kLookAheadDoubtedNs : kLookAheadNs);
 }
 
 void SegmentSearch::note_own_buckets(Query& query) const {
