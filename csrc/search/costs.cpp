@@ -96,7 +96,7 @@ Costs Costs::of(const Segment& segment) {
         costs.probe = 13 + kBucketBytes * byte;
         costs.entry = planes * std::max(kernel.plane, byte);
         costs.survivor = 18;
-        costs.match = cached ? 40 : 80;
+        costs.match = cached ? 40 : 55;
         if (planes == 0) {
             // A table of whole codes: every entry passes, and only its cell tells how far it is.
             costs.probe = 8;
