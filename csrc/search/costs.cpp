@@ -97,6 +97,7 @@ Costs Costs::of(const Segment& segment) {
         costs.entry = planes * std::max(kernel.plane, byte);
         costs.survivor = 18;
         costs.match = cached ? 40 : 55;
+        costs.nearest = cached ? 40 : 80;
         if (planes == 0) {
             // A table of whole codes: every entry passes, and only its cell tells how far it is.
             costs.probe = 8;

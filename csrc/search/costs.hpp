@@ -12,7 +12,8 @@ struct Costs {
     double probe;           // looking up a bucket, and starting to compare it
     double entry;           // comparing one entry of a bucket
     double survivor;        // verifying an entry that passed
-    double match;           // locating a match, once
+    double match;           // locating a match, once; and
+    double nearest;         // one of a k-NN search, which ranks it
     double scan_entry;      // passing one code in a scan, and
     double scan_read;       // comparing it, unless its whole block is too far away
     double scan_match;      // what a match costs a scan besides that

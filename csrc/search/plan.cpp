@@ -86,7 +86,7 @@ double Planner::matches_anywhere(unsigned bound) const {
 }
 
 double Planner::runs_told_ns(double distinct) const {
-    return tells_runs() ? kRunsTold * distinct * costs_.match : 0;
+    return tells_runs() ? kRunsTold * distinct * costs_.nearest : 0;
 }
 
 double Planner::bucket_anywhere(const Table& table) const {
@@ -332,7 +332,7 @@ bool Planner::probing_exceeds_scan(Query& query, unsigned last, double loose) co
     Growth growth(*this, query, radii, last, next);
     query.plan.scan_ns = scan_ns(last, query.bound->k());
     const double distinct = distinct_of(query.bound->k());
-    double ns = std::max(matches_anywhere(last), distinct) * costs_.match + runs_told_ns(distinct);
+    double ns = std::max(matches_anywhere(last), distinct) * costs_.nearest + runs_told_ns(distinct);
     for (; complete <= last; ++complete) {
         const int j = growth.cheapest();
         if (j < 0) return true;
