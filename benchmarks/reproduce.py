@@ -308,7 +308,7 @@ def unseen(
 def held_out(features: Features) -> Features:
     """Return the training rows as database, a validation part of them as queries."""
     train, validation = validation_split(features)
-    return Features(features.values, features.labels, train, train, validation, features.mark)
+    return Features(features.values, features.labels, train, train, validation, features.mark, features.rows)
 
 
 def trial(
@@ -376,28 +376,33 @@ def _split(features: Features, taken_of: Callable[[int], int]) -> tuple[NDArray[
     return np.sort(order[~taken]), np.sort(order[taken])
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def add_source(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which images are used, through which backbone, and where runs are kept."""
     parser.add_argument("--protocol", required=True, help="tinyimagenet100, cifar10 or mosaic")
     parser.add_argument("--data", type=Path, required=True, help="image pack of the protocol")
     parser.add_argument("--weights", type=Path, required=True, help="weights of the backbone, .safetensors")
     parser.add_argument("--work", type=Path, required=True, help="folder for features and runs")
-    parser.add_argument("--page", type=Path, help="page to write; default: reproduce_PROTOCOL.html in --work")
     parser.add_argument("--backbone", default="mobilenet_v2")
     parser.add_argument("--image-size", type=int, default=128)
     parser.add_argument("--same-padding", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--settings-of", default="tinyimagenet100", help="whose settings, if it has none")
+    parser.add_argument("--progress", choices=("auto", "bar", "json", "none"), default="auto")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_source(parser)
+    parser.add_argument("--page", type=Path, help="page to write; default: reproduce_PROTOCOL.html in --work")
     parser.add_argument("--methods", default="", help="some of them, by comma; default: all")
     parser.add_argument("--bits", type=int, nargs="+", default=[16, 32, 48, 64])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--settings-of", default="tinyimagenet100", help="whose settings, if it has none")
     parser.add_argument("--tune", action="store_true", help="choose settings on validation rows, and stop")
     parser.add_argument("--changes", action="store_true", help="measure changes of --methods, each alone")
     parser.add_argument("--unseen", action="store_true", help="search rows that were not trained on as well")
     parser.add_argument("--tune-bits", type=int, default=48, help="of --tune, --changes and --unseen")
     parser.add_argument("--tune-at", type=int, default=100, help="R; a class has few validation neighbours")
-    parser.add_argument("--progress", choices=("auto", "bar", "json", "none"), default="auto")
     return parser.parse_args()
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from hashnet.allocator import KEEP_FREED_MEMORY
-from hashnet.datasets import open_images
+from hashnet.datasets import ImageSet, open_images, open_protocol
 from hashnet.errors import CollapseWarning, HashnetError
 from hashnet.progress import MIN_INTERVAL_S, NO_PROGRESS, Progress
 from hashnet.training import TrainConfig, TrainResult
@@ -57,6 +57,7 @@ def train_with_ray(
     *,
     indices: NDArray[np.int64] | None = None,
     image_root: str | Path | None = None,
+    protocol: str | None = None,
     workers: int | tuple[int, int] = 2,
     max_failures: int = MAX_FAILURES,
     resume: bool = False,
@@ -70,6 +71,9 @@ def train_with_ray(
     very fingerprint on the same hardware. ``(least, most)`` workers take what the cluster has, now and after
     every restart. Data, weights and output must lie on storage that all nodes share.
 
+    ``indices`` number the images of ``data``, or those that the protocol named ``protocol`` makes of it (see
+    ``hashnet.datasets.open_protocol``); without them all are trained on.
+
     When a worker dies, all are started again, at most ``max_failures`` times, and go on from the last
     checkpoint in ``output``, which may have been written by another number of workers, or by a local run.
     Ctrl-C makes the workers write a checkpoint and stop; a second one does not wait for them.
@@ -78,7 +82,7 @@ def train_with_ray(
     raises, and HashnetError where workers fail more often.
     """
     least, most = check_workers(workers)
-    images = open_images(data, image_root=image_root)
+    images = _open(data, image_root=image_root, protocol=protocol)
     rows = np.arange(len(images)) if indices is None else indices
     task = prepare(images, rows, config, output=output, resume=resume, overwrite=overwrite)
     if isinstance(task, TrainResult):
@@ -86,6 +90,7 @@ def train_with_ray(
     spec = TrainSpec(
         data=str(data) if data == "digits" else str(Path(data).absolute()),
         image_root=None if image_root is None else str(Path(image_root).absolute()),
+        protocol=protocol,
         rows=task.rows,
         config=with_absolute_paths(task.config),
         output=str(Path(output).absolute()),
@@ -109,6 +114,12 @@ def train_with_ray(
 
 
 _RAY_DIR = "ray"
+
+
+def _open(data: str | Path, *, image_root: str | Path | None, protocol: str | None) -> ImageSet:
+    if protocol is None:
+        return open_images(data, image_root=image_root)
+    return open_protocol(protocol, data=data, image_root=image_root).images
 
 
 def _drive(
@@ -227,7 +238,7 @@ def _train(
     spec: TrainSpec, world: World, device: torch.device, progress: Progress, stop: Callable[[], bool]
 ) -> TrainResult:
     def opened() -> Any:
-        images = open_images(spec.data, image_root=spec.image_root)
+        images = _open(spec.data, image_root=spec.image_root, protocol=spec.protocol)
         task = prepare(images, spec.rows, spec.config, output=spec.output, resume=True)
         if not isinstance(task, TrainResult):
             check_same_task(task.identity, spec.identity)

@@ -21,11 +21,13 @@ COLLECTIVE_TIMEOUT_S = 6 * 3600
 class TrainSpec:
     """What a worker needs; paths are absolute and must mean the same on every node.
 
-    ``threads`` are those of a whole node, which its workers share.
+    ``threads`` are those of a whole node, which its workers share; ``protocol`` is the name of the protocol
+    whose images ``rows`` number, or None for the images of ``data`` as they are.
     """
 
     data: str
     image_root: str | None
+    protocol: str | None
     rows: NDArray[np.int64]
     config: TrainConfig
     output: str

@@ -32,24 +32,14 @@ class TrainingRows(NamedTuple):
     recipe: dict[str, Any] | None
 
 
-def training_rows(
-    data: str, *, protocol: str | None, image_root: Path | None, seed: int, workers: int = 0
-) -> TrainingRows:
-    """Return the images and the rows to train on: the protocol's, else the database of the split by ``seed``.
-
-    Raises ValueError for a protocol whose images Ray workers cannot open by ``data`` alone.
-    """
+def training_rows(data: str, *, protocol: str | None, image_root: Path | None, seed: int) -> TrainingRows:
+    """Return images and the rows to train on: the protocol's, else the database of the split by ``seed``."""
     from hashnet.datasets import open_images, split
 
     if protocol is None:
         images = open_images(data, image_root=image_root)
         return TrainingRows(images, split(images, seed=seed).database, None)
     opened = open_data(protocol, data, image_root=image_root)
-    if workers and opened.protocol.rule in ("lists", "mosaic"):
-        raise ValueError(
-            f"the images of the protocol {protocol} cannot be shared out to --workers yet; "
-            "train in this process, without --workers"
-        )
     # An image paired with itself would count as similar, so rows that a list repeats are taken once.
     first = np.sort(np.unique(opened.train, return_index=True)[1])
     return TrainingRows(opened.images, opened.train[first], opened.describe())

@@ -275,7 +275,7 @@ def train(
     from hashnet.progress import make_progress
 
     images, database, recipe = training_rows(
-        data, protocol=protocol, image_root=image_root, seed=settings.seed, workers=workers
+        data, protocol=protocol, image_root=image_root, seed=settings.seed
     )
     watched = make_progress(progress)
     result: TrainResult
@@ -291,6 +291,7 @@ def train(
             settings,
             indices=database,
             image_root=image_root,
+            protocol=protocol,
             workers=workers if min_workers is None else (min_workers, workers),
             resume=resume,
             overwrite=overwrite,

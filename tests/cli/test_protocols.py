@@ -162,15 +162,11 @@ def test_labels_alone_cannot_be_trained_on(run, tmp_path):
         ("protocol --data digits", "--data needs the name of a protocol"),
         ("protocol tinyimagenet100 --data digits", "takes the split of the data, and digits has none"),
         ("train --protocol coco --data digits --output m", "reads published lists"),
-        (
-            "train --protocol mosaic --data PACK --output m --workers 2",
-            "cannot be shared out to --workers yet",
-        ),
     ],
 )
-def test_what_cannot_be_is_refused_with_a_remedy(run, pack, line, message, tmp_path, monkeypatch):
+def test_what_cannot_be_is_refused_with_a_remedy(run, line, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    result = run(*line.replace("PACK", str(pack)).split())
+    result = run(*line.split())
     assert result.exit_code == 2
     assert message in " ".join(result.stderr.split())
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from ray_processes import ray_processes
 
-from hashnet.datasets import open_images
+from hashnet.datasets import open_images, open_protocol
 from hashnet.errors import HashnetError
 from hashnet.models import load_model
 from hashnet.training import TrainConfig, train
@@ -82,6 +82,20 @@ def test_one_worker_goes_on_for_a_local_run_to_its_fingerprint(local, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(open_images("digits"), ROWS, CONFIG, output=tmp_path / "model", progress=Interrupt(9))
     result = train_with_ray("digits", tmp_path / "model", CONFIG, indices=ROWS, workers=1, resume=True)
+    assert result.fingerprint == local.fingerprint
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+def test_a_worker_trains_on_the_images_that_a_protocol_makes(tmp_path):
+    from hashnet.distributed import train_with_ray
+
+    config = replace(CONFIG, iterations=4)
+    mosaic = open_protocol("mosaic", data="digits")
+    local = train(mosaic.images, mosaic.train[:120], config, output=tmp_path / "local")
+    result = train_with_ray(
+        "digits", tmp_path / "ray", config, indices=mosaic.train[:120], protocol="mosaic", workers=1
+    )
     assert result.fingerprint == local.fingerprint
 
 
