@@ -15,6 +15,9 @@ from hashnet.models import load_model
 from hashnet.models.backbones import build_backbone
 from hashnet.models.blocks import backbone_blocks
 
+# Six steps are no training.
+pytestmark = pytest.mark.filterwarnings("ignore::hashnet.errors.CollapseWarning")
+
 SETTINGS = {"hidden": 16, "batch_size": 32, "stages": 2}
 
 

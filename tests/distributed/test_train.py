@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from image_packs import small_pack
 from ray_processes import ray_processes
 
 from hashnet.datasets import open_images, open_protocol
@@ -90,12 +91,11 @@ def test_one_worker_goes_on_for_a_local_run_to_its_fingerprint(local, tmp_path):
 def test_a_worker_trains_on_the_images_that_a_protocol_makes(tmp_path):
     from hashnet.distributed import train_with_ray
 
-    config = replace(CONFIG, iterations=4)
-    mosaic = open_protocol("mosaic", data="digits")
-    local = train(mosaic.images, mosaic.train[:120], config, output=tmp_path / "local")
-    result = train_with_ray(
-        "digits", tmp_path / "ray", config, indices=mosaic.train[:120], protocol="mosaic", workers=1
-    )
+    pack = small_pack(tmp_path / "tiny.npz")
+    mosaic = open_protocol("mosaic", data=pack)
+    rows = mosaic.train[:120]
+    local = train(mosaic.images, rows, CONFIG, output=tmp_path / "local")
+    result = train_with_ray(pack, tmp_path / "ray", CONFIG, indices=rows, protocol="mosaic", workers=1)
     assert result.fingerprint == local.fingerprint
 
 
