@@ -26,11 +26,11 @@ from benchmarks.reproduce import (
     chosen_settings,
     held_out,
     one_run,
-    protocol_features,
+    opened,
 )
 from hashnet.codes import Codes
 from hashnet.comparison import Features
-from hashnet.datasets import ImageSet, open_protocol
+from hashnet.datasets import ImageSet
 from hashnet.encoding import Encoder
 from hashnet.evaluation import evaluate, mean_interval
 from hashnet.files import write_atomically
@@ -78,9 +78,7 @@ def main() -> None:
     """Train every method with every number of blocks, then print and store."""
     options = _options()
     progress = make_progress(options.progress)
-    options.work.mkdir(parents=True, exist_ok=True)
-    protocol = open_protocol(options.protocol, data=options.data)
-    features = protocol_features(protocol, options, progress)
+    protocol, features = opened(options, progress)
     sides = features if options.queries else held_out(features)
     at = protocol.at if options.queries else options.tune_at
     bench = Bench(protocol.images, sides, at, options, progress)

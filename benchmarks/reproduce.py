@@ -55,9 +55,7 @@ def main() -> None:
     """Tune or run, then print and store."""
     options = _options()
     progress = make_progress(options.progress)
-    options.work.mkdir(parents=True, exist_ok=True)
-    protocol = open_protocol(options.protocol, data=options.data)
-    features = protocol_features(protocol, options, progress)
+    protocol, features = opened(options, progress)
     methods = options.methods.split(",") if options.methods else list(METHODS)
     if options.tune or options.changes:
         (tune if options.tune else changes)(features, methods, options, progress)
@@ -118,6 +116,13 @@ def main() -> None:
     page = options.page or options.work / f"{name}.html"
     write_page(page, RESULTS, name, result, done)
     print(f"page: {page}", file=sys.stderr)
+
+
+def opened(options: argparse.Namespace, progress: Progress) -> tuple[ProtocolData, Features]:
+    """Return the data of the protocol and their features; the folder for runs is there then."""
+    options.work.mkdir(parents=True, exist_ok=True)
+    protocol = open_protocol(options.protocol, data=options.data)
+    return protocol, protocol_features(protocol, options, progress)
 
 
 def protocol_features(protocol: ProtocolData, options: argparse.Namespace, progress: Progress) -> Features:
