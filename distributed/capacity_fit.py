@@ -50,8 +50,8 @@ def measurements_of(result: dict[str, Any]) -> list[Measurement]:
 def fit_search(measurements: Sequence[Measurement], *, scan_ns: float) -> SearchConstants:
     """Return the constants whose relative errors have the least squares; none is negative.
 
-    Radii give all constants but the factors of growing a radius: each is the geometric mean of what the k
-    nearest of its workload took over what their radius would.
+    Radii give all constants but the factors of growing a radius. What is promised of k-NN times is how far the
+    farthest is off, so each factor is the one for which that is least, over the k of its workload.
     """
     radii = [one for one in measurements if one.question.radius is not None]
     rows = np.array([_row(one) for one in radii])
@@ -75,7 +75,7 @@ def _growing(measurements: Sequence[Measurement], costs: NDArray[np.float64], wo
         for one in measurements
         if one.question.k is not None and one.question.workload == workload
     ]
-    return math.exp(sum(logs) / len(logs)) if logs else 1.0
+    return math.exp((min(logs) + max(logs)) / 2) if logs else 1.0
 
 
 def _row(one: Measurement) -> NDArray[np.float64]:
