@@ -50,8 +50,8 @@ def measurements_of(result: dict[str, Any]) -> list[Measurement]:
 def fit_search(measurements: Sequence[Measurement], *, scan_ns: float) -> SearchConstants:
     """Return the constants whose relative errors have the least squares; none is negative.
 
-    Radii give all constants but the factors of growing a radius. What is promised of k-NN times is how far the
-    farthest is off, so each factor is the one for which that is least, over the k of its workload.
+    Radii give all constants but the factors of growing a radius. What is promised of k-NN times is how far
+    the farthest is off, so each factor is the one for which that is least, over the k of its workload.
     """
     radii = [one for one in measurements if one.question.radius is not None]
     rows = np.array([_row(one) for one in radii])
