@@ -154,12 +154,18 @@ HASHNET_AVX2 std::size_t filter(const std::uint64_t* rows, std::size_t n, unsign
                                 Survivor* out) {
     constexpr unsigned kGroups = 4;
     constexpr unsigned kRows = 4 * kGroups;
+    constexpr std::size_t kAheadBytes = 2048;
     if (kWords != 0) n_words = kWords;
     const FourRows<kWords> four(query, n_words);
     const __m256i limit = _mm256_set1_epi64x(bound);
     Survivor* const start = out;
     std::size_t i = 0;
     for (; i + kRows <= n; i += kRows) {
+        // A row takes about as long to compare as to come from memory, so its lines must be under way
+        // already.
+        for (unsigned line = 0; line < kRows * n_words * 8; line += 64) {
+            _mm_prefetch(reinterpret_cast<const char*>(rows + i * n_words) + kAheadBytes + line, _MM_HINT_T0);
+        }
         // A word of `over` is all ones where its row is too far.
         __m256i distances[kGroups], over[kGroups];
         for (unsigned g = 0; g < kGroups; ++g) {

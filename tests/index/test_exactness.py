@@ -177,6 +177,9 @@ def test_a_batch_is_answered_as_its_queries_alone(database, data):
 @given(database=databases(), threads=st.integers(1, 3), data=st.data())
 def test_plain_codes_are_scanned_as_the_oracle_does(database, threads, data):
     codes, _, queries = database
+    if data.draw(st.booleans(), label="many queries"):
+        # Enough that every thread compares codes with a group of them at once.
+        queries = np.ascontiguousarray(np.tile(queries, (8, 1)))
     ids = np.arange(len(codes), dtype=np.int64)
     flat = _core.FlatCodes(codes)
     radius = data.draw(st.integers(0, flat.n_bits), label="radius")

@@ -16,6 +16,7 @@
 #include "kernels/labelled.hpp"
 #include "kernels/residue.hpp"
 #include "kernels/rows.hpp"
+#include "kernels/sliced.hpp"
 
 namespace {
 
@@ -108,17 +109,20 @@ void test_residues(Random& random) {
     }
 }
 
-void test_rows(Random& random) {
-    const auto n_words =
-        static_cast<unsigned>(random.one_in(2) ? random.from(1, 4) : random.from(1, kMaxWords));
-    const auto n = static_cast<std::size_t>(random.from(0, 200));
+std::vector<std::uint64_t> random_query(Random& random, unsigned n_words) {
     std::vector<std::uint64_t> query(n_words);
     for (std::uint64_t& word : query) word = random.word();
+    return query;
+}
+
+/// Rows equal to the query, opposite, near, or anything.
+std::vector<std::uint64_t> random_rows(Random& random, std::size_t n,
+                                       const std::vector<std::uint64_t>& query) {
+    const std::size_t n_words = query.size();
     std::vector<std::uint64_t> rows(n * n_words);
     for (std::size_t i = 0; i < n; ++i) {
         const std::int64_t kind = random.from(0, 9);
-        for (unsigned w = 0; w < n_words; ++w) {
-            // Equal, opposite, near, or anything.
+        for (std::size_t w = 0; w < n_words; ++w) {
             const std::uint64_t noise = kind == 0   ? 0
                                         : kind == 1 ? ~std::uint64_t{0}
                                         : kind <= 4 ? random.word() & random.word() & random.word()
@@ -126,6 +130,15 @@ void test_rows(Random& random) {
             rows[i * n_words + w] = query[w] ^ noise;
         }
     }
+    return rows;
+}
+
+void test_rows(Random& random) {
+    const auto n_words =
+        static_cast<unsigned>(random.one_in(2) ? random.from(1, 4) : random.from(1, kMaxWords));
+    const auto n = static_cast<std::size_t>(random.from(0, 200));
+    const std::vector<std::uint64_t> query = random_query(random, n_words);
+    const std::vector<std::uint64_t> rows = random_rows(random, n, query);
     const auto bound = static_cast<unsigned>(random.one_in(10) ? 5000 : random.from(0, 64 * n_words));
     const auto first = static_cast<std::uint32_t>(random.from(0, 0xFFFFFF00));
     std::vector<Survivor> expected(n + 1, kMark);
@@ -137,6 +150,40 @@ void test_rows(Random& random) {
             filter_rows(simd)(rows.data(), n, n_words, query.data(), bound, first, out.data());
         expect(equal(out, found, expected, n_expected), "rows", simd, "other survivors", n_words, n);
         expect(marked(out), "rows", simd, "wrote beyond the room", n_words, n);
+    }
+}
+
+/// Rows cut into slices, for one query or two.
+void test_sliced(Random& random) {
+    const auto n_words = static_cast<unsigned>(random.from(1, kMaxSlicedWords));
+    const auto n = static_cast<std::size_t>(random.from(0, 300));
+    const std::vector<std::uint64_t> queries[2] = {random_query(random, n_words),
+                                                   random_query(random, n_words)};
+    const std::vector<std::uint64_t> rows = random_rows(random, n, queries[random.from(0, 1)]);
+    const auto n_asks = static_cast<unsigned>(random.from(1, 2));
+    std::vector<std::uint8_t> slices((n + kSliceRows - 1) / kSliceRows * 16 * kSliceRows * n_words);
+    for (const Simd simd : others()) {
+        const SlicedKernels* kernels = sliced_kernels(simd);
+        if (kernels == nullptr) continue;
+        kernels->slice(rows.data(), n, n_words, slices.data());
+        SlicedQuery sliced[2];
+        std::vector<Survivor> outs[2];
+        SlicedAsk asks[2];
+        for (unsigned a = 0; a < n_asks; ++a) {
+            sliced[a].set(queries[a].data(), n_words);
+            outs[a].assign(n + 1, kMark);
+            const auto most = std::min<std::int64_t>(kMostSlicedBound, 64 * n_words);
+            asks[a] = {&sliced[a], static_cast<unsigned>(random.from(0, most)), outs[a].data(), 99};
+        }
+        kernels->filter(slices.data(), n, n_words, asks, n_asks);
+        for (unsigned a = 0; a < n_asks; ++a) {
+            std::vector<Survivor> expected(n + 1, kMark);
+            const std::size_t n_expected = filter_rows(Simd::kScalar)(
+                rows.data(), n, n_words, queries[a].data(), asks[a].bound, 0, expected.data());
+            expect(equal(outs[a], asks[a].found, expected, n_expected), "sliced", simd, "other survivors",
+                   n_words, n);
+            expect(marked(outs[a]), "sliced", simd, "wrote beyond the room", n_words, n);
+        }
     }
 }
 
@@ -221,6 +268,7 @@ int main(int argc, char** argv) {
         test_scalar(random);
         test_residues(random);
         test_rows(random);
+        test_sliced(random);
         test_find(random);
         test_labelled(random);
     }
