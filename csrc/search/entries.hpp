@@ -26,6 +26,14 @@ struct Bucket {
     std::uint32_t size() const { return end - begin; }
 };
 
+/// Fetches what bucket_of will read: the cells in which a bucket begins and ends, often in two lines.
+inline void prefetch_cells(const Table& table, std::uint32_t key) {
+    const unsigned below = table.layout.directory_bits - table.layout.substring_bits;
+    const std::uint32_t* cell = table.directory + (std::size_t{key} << below);
+    prefetch(cell);
+    prefetch(cell + (std::size_t{1} << below));
+}
+
 /// Clamped, as in Segment::run_at.
 inline Bucket bucket_of(const Segment& segment, const Table& table, std::uint32_t key) {
     const unsigned below = table.layout.directory_bits - table.layout.substring_bits;

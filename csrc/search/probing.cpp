@@ -12,9 +12,13 @@ namespace hashnet {
 
 namespace {
 
-// Directory cells are fetched this many probes ahead, buckets as many bytes ahead as the processor can have
-// under way (benchmarks/README.md, "Prefetching"), small ones no more than so many.
+// Directory cells are fetched this many probes ahead. Buckets are looked up so many at a time: a prefetch
+// waits until the page of its address is found, and where that takes a walk through page tables that are not
+// cached, only walks that begin together overlap (benchmarks/README.md, "Prefetching").
 constexpr std::size_t kCellsAhead = 16;
+constexpr std::size_t kTogether = 16;
+// Buckets are fetched as many bytes ahead as the processor can have under way, small ones no more than so
+// many.
 constexpr std::size_t kBytesAhead = 8192;
 constexpr std::size_t kBucketsAhead = 12;
 // What a bucket counts for besides its entries: it begins and ends inside blocks.
@@ -55,6 +59,18 @@ class KeysAt {
     bool done_ = false;
 };
 
+/// What of a bucket is fetched ahead: the blocks that it touches, or the first of them.
+struct Lines {
+    const std::uint8_t* first;
+    const std::uint8_t* last;
+};
+
+Lines lines_of(const Table& table, Bucket bucket) {
+    const std::uint8_t* first = table.blocks + bucket.begin / kBlockEntries * block_bytes(table);
+    const std::uint8_t* last = table.blocks + ((bucket.end - 1) / kBlockEntries + 1) * block_bytes(table);
+    return {first, std::min(last, first + kPrefetchBytes)};
+}
+
 }  // namespace
 
 void SegmentSearch::probe(std::uint8_t number, Step step) {
@@ -62,7 +78,6 @@ void SegmentSearch::probe(std::uint8_t number, Step step) {
     if (step.e > query.bound->value()) return;
     const Table& table = segment_->tables()[step.table];
     const Facet& facet = query.facets[step.table];
-    const unsigned below = table.layout.directory_bits - table.layout.substring_bits;
     Probe one{};
     one.step = facet.steps[step.e];
     one.query = number;
@@ -70,21 +85,26 @@ void SegmentSearch::probe(std::uint8_t number, Step step) {
     one.e = step.e;
     for (KeysAt keys(facet.key, table.layout.substring_bits, step.e); !keys.done();) {
         one.key = keys.next();
-        prefetch(table.directory + (std::size_t{one.key} << below));
+        prefetch_cells(table, one.key);
         push(one);
     }
 }
 
 inline void SegmentSearch::push(const Probe& probe) {
     ring_[pushed_++ % kRing] = probe;
-    if (pushed_ - resolved_ > kCellsAhead) advance();
+    if (pushed_ - resolved_ >= kCellsAhead + kTogether) advance();
 }
 
 // Buckets are fetched a number of bytes ahead: more than the processor can have under way would only push
 // each other out, fewer would leave it waiting.
 void SegmentSearch::advance() {
-    resolve(ring_[resolved_++ % kRing]);
-    while (bytes_ahead_ > kBytesAhead || resolved_ - compared_ > kBucketsAhead) compare_next();
+    const std::size_t first = resolved_;
+    resolved_ += std::min(kTogether, pushed_ - resolved_);
+    for (std::size_t at = first; at < resolved_; ++at) resolve(ring_[at % kRing]);
+    for (std::size_t at = first; at < resolved_; ++at) {
+        fetch(ring_[at % kRing]);
+        while (bytes_ahead_ > kBytesAhead || at + 1 - compared_ > kBucketsAhead) compare_next();
+    }
 }
 
 void SegmentSearch::compare_next() {
@@ -104,18 +124,26 @@ std::size_t SegmentSearch::bytes_of(const Probe& probe) const {
            kBucketBytes;
 }
 
+// Looks a bucket up, and has the pages of its first and last line found.
 void SegmentSearch::resolve(Probe& probe) {
     const Table& table = segment_->tables()[probe.table];
     const Bucket bucket = bucket_of(*segment_, table, probe.key);
     probe.begin = bucket.begin;
     probe.end = bucket.end;
-    bytes_ahead_ += bytes_of(probe);
     if (bucket.begin == bucket.end) return;
-    const std::uint8_t* first = table.blocks + bucket.begin / kBlockEntries * block_bytes(table);
-    const std::uint8_t* last = table.blocks + ((bucket.end - 1) / kBlockEntries + 1) * block_bytes(table);
-    const std::uint8_t* stop = std::min(last, first + kPrefetchBytes);
-    for (const std::uint8_t* line = first; line < stop; line += 64) prefetch(line);
     if (table.positions != nullptr) prefetch(table.positions + bucket.begin);
+    if (table.layout.planes == 0) return;
+    const Lines lines = lines_of(table, bucket);
+    prefetch(lines.first);
+    prefetch(lines.last - 1);
+}
+
+void SegmentSearch::fetch(const Probe& probe) {
+    bytes_ahead_ += bytes_of(probe);
+    const Table& table = segment_->tables()[probe.table];
+    if (probe.begin == probe.end || table.layout.planes == 0) return;
+    const Lines lines = lines_of(table, {probe.begin, probe.end});
+    for (const std::uint8_t* line = lines.first; line < lines.last; line += 64) prefetch(line);
 }
 
 void SegmentSearch::compare(const Probe& probe) {

@@ -98,8 +98,7 @@ void SegmentSearch::prepare(Query& query, const std::uint64_t* words) const {
         Facet& facet = query.facets[j];
         facet.key =
             static_cast<std::uint32_t>(bits_at(query.words.data(), layout.start, layout.substring_bits));
-        prefetch(table.directory +
-                 (std::size_t{facet.key} << (layout.directory_bits - layout.substring_bits)));
+        prefetch_cells(table, facet.key);
         facet.address = static_cast<std::uint32_t>(
             ring_bits_at(query.words.data(), n_bits, layout.start, layout.directory_bits));
         const unsigned first = layout.directory_bits - layout.repeated;
@@ -160,10 +159,9 @@ void SegmentSearch::note_next_buckets(Query& query) {
     for (std::size_t j = 0; j < query.facets.size(); ++j) {
         if (query.facets[j].level >= 1) continue;
         const Table& table = segment_->tables()[j];
-        const unsigned below = table.layout.directory_bits - table.layout.substring_bits;
         const std::uint32_t key = query.facets[j].key;
         for (unsigned bit = 0; bit < table.layout.substring_bits; ++bit) {
-            prefetch(table.directory + (std::size_t{key ^ 1U << bit} << below));
+            prefetch_cells(table, key ^ 1U << bit);
         }
     }
     for (std::size_t j = 0; j < query.facets.size(); ++j) {

@@ -81,6 +81,7 @@ class SegmentSearch {
     void compare_next();
     std::size_t bytes_of(const Probe& probe) const;
     void resolve(Probe& probe);
+    void fetch(const Probe& probe);
     void compare(const Probe& probe);
     void verify_residues(Query& query, const Probe& probe, std::size_t n);
     void collect_rows(const Probe& probe);
