@@ -38,11 +38,14 @@ class Asking:
     is asked at one time only is measured in whatever state that was.
     """
 
-    def __init__(self, index: hashnet.Index, question: Question, fresh: Fresh, n_queries: int) -> None:
+    def __init__(
+        self, index: hashnet.Index, question: Question, fresh: Fresh, n_queries: int, rounds: int
+    ) -> None:
         self._searcher = index._searcher
         self._question = question
         self._fresh = fresh
         self._n_queries = n_queries
+        self._rounds = rounds
         self._ask = partial(question.ask, index)
         self._batch = batch_size(self._ask, fresh)
         self._inside: list[NDArray[np.float64]] = []
@@ -54,12 +57,12 @@ class Asking:
     def ask(self) -> None:
         """Ask one round."""
         take, searcher, question = self._fresh.take, self._searcher, self._question
-        budget_s = BUDGET_S / ROUNDS
+        budget_s = BUDGET_S / self._rounds
         self._inside.append(engine_ns(searcher, question, take(self._n_queries), budget_s=budget_s))
         self._called.append(python_ns(self._ask, take(self._n_queries), budget_s=budget_s))
         few = take(min(self._n_queries, 100))
         self._overhead.append(overhead_us(searcher, question, self._ask, few, budget_s=budget_s))
-        scans = engine_ns(searcher, question, take(SCANS), policy="scan", budget_s=2 / ROUNDS)
+        scans = engine_ns(searcher, question, take(SCANS), policy="scan", budget_s=2 / self._rounds)
         self._scans.append(scans)
         ways = (partial(self._ask, threads=1), partial(self._ask, threads=2), self._call_each)
         self._rates.append(rates(ways, self._fresh, self._batch, repeats=1))
@@ -91,26 +94,26 @@ class Asking:
 
 
 def ask_index(
-    index: hashnet.Index, asked: Sequence[Question], fresh: Fresh, n_queries: int
+    index: hashnet.Index, asked: Sequence[Question], fresh: Fresh, n_queries: int, *, rounds: int
 ) -> list[dict[str, Any]]:
     """Return latency and throughput of hashnet for each question, all asked in rounds."""
-    askings = [Asking(index, question, fresh, n_queries) for question in asked]
-    for at in range(ROUNDS):
+    askings = [Asking(index, question, fresh, n_queries, rounds) for question in asked]
+    for at in range(rounds):
         begin = time.perf_counter()
         for asking in askings:
             asking.ask()
-        print(f"  round {at + 1} of {ROUNDS} in {time.perf_counter() - begin:.1f} s", flush=True)
+        print(f"  round {at + 1} of {rounds} in {time.perf_counter() - begin:.1f} s", flush=True)
     return [asking.row() for asking in askings]
 
 
 def ask_rival(
-    asks: Sequence[Callable[[Codes], Any]], fresh: Fresh, n_queries: int
+    asks: Sequence[Callable[[Codes], Any]], fresh: Fresh, n_queries: int, *, rounds: int
 ) -> list[NDArray[np.float64]]:
     """Return the nanoseconds of queries for each question, all asked in rounds."""
     taken: list[list[NDArray[np.float64]]] = [[] for _ in asks]
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for ask, series in zip(asks, taken, strict=True):
-            series.append(python_ns(ask, fresh.take(n_queries), budget_s=BUDGET_S / ROUNDS))
+            series.append(python_ns(ask, fresh.take(n_queries), budget_s=BUDGET_S / rounds))
     return [np.concatenate(series) for series in taken]
 
 

@@ -54,6 +54,7 @@ def main() -> None:
     parser.add_argument("--n", type=float, default=1e7, help="number of codes")
     parser.add_argument("--bits", type=int, default=64)
     parser.add_argument("--queries", type=int, default=1000, help="queries timed for a question, at most")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="rounds that every question is asked in")
     parser.add_argument("--verify", type=int, help="queries compared with the linear scan")
     parser.add_argument("--workloads", default="uniform,clustered")
     parser.add_argument("--no-rivals", action="store_true", help="hashnet and linear scans only")
@@ -68,7 +69,7 @@ def main() -> None:
     figures: dict[str, dict[str, Any]] = {}
     result = {
         **provenance(("numpy", "faiss-cpu", "usearch")),
-        "protocol": protocol(n, n_bits, arguments.queries, n_verify),
+        "protocol": protocol(n, n_bits, arguments.queries, n_verify, arguments.rounds),
         "figures": figures,
     }
     name = arguments.name or f"search_{n:.0e}_{n_bits}".replace("+0", "")
@@ -80,12 +81,20 @@ def main() -> None:
                 parser.error(f"--n {n:.0e} does not fit into memory beside the codes; give a folder: --work")
             files = on_disk.Files(arguments.work, workload, n, n_bits, SEED, keep=arguments.keep)
             memory = int(arguments.memory * 2**30)
-            figures[workload] = on_disk.measure(files, arguments.queries, n_verify, memory=memory)
+            figures[workload] = on_disk.measure(
+                files, arguments.queries, n_verify, memory=memory, rounds=arguments.rounds
+            )
         else:
             made = make(workload, n, n_bits, DRAWN, seed=SEED)
             left_out = tuple(arguments.leave_out.split(","))
-            rivals = not arguments.no_rivals
-            figures[workload] = measure(made, arguments.queries, n_verify, rivals=rivals, left_out=left_out)
+            figures[workload] = measure(
+                made,
+                arguments.queries,
+                n_verify,
+                rounds=arguments.rounds,
+                rivals=not arguments.no_rivals,
+                left_out=left_out,
+            )
         gc.collect()
         mismatches += sum(row.get("mismatches", 0) for row in figures[workload].values())
         result["goals"] = goals.judge(n, n_bits, figures)
@@ -97,7 +106,7 @@ def main() -> None:
     raise SystemExit(1 if mismatches else 0)
 
 
-def protocol(n: int, n_bits: int, n_queries: int, n_verify: int) -> dict[str, Any]:
+def protocol(n: int, n_bits: int, n_queries: int, n_verify: int, rounds: int) -> dict[str, Any]:
     """Return what a reader has to know of how figures came about."""
     return {
         "n": n,
@@ -106,7 +115,7 @@ def protocol(n: int, n_bits: int, n_queries: int, n_verify: int) -> dict[str, An
         "queries": n_queries,
         "verified_queries": n_verify,
         "engine ms": "median of one query on one thread in the engine (Searcher.time_queries), all rounds",
-        "rounds": f"every question is asked in {ROUNDS} rounds, between which the others are asked",
+        "rounds": f"every question is asked in {rounds} rounds, between which the others are asked",
         "Python ms": "median of one query on one thread, Index.search or search_radius called from Python",
         "over ...": "the other's median / ours, both called from Python; over a scan: ours inside the engine",
         "workloads": {name: source.__doc__ for name, source in SOURCES.items()},
@@ -114,7 +123,13 @@ def protocol(n: int, n_bits: int, n_queries: int, n_verify: int) -> dict[str, An
 
 
 def measure(
-    workload: Workload, n_queries: int, n_verify: int, *, rivals: bool, left_out: tuple[str, ...] = ()
+    workload: Workload,
+    n_queries: int,
+    n_verify: int,
+    *,
+    rounds: int,
+    rivals: bool,
+    left_out: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Return the figures of one workload in memory, by question and measure."""
     codes, fresh = workload.codes, Fresh(workload.queries)
@@ -125,7 +140,7 @@ def measure(
     show("index", row)
     show_header()
     mismatches = [verify(index, flat, question, fresh.take(n_verify)) for question in asked]
-    rows = ask_index(index, asked, fresh, n_queries)
+    rows = ask_index(index, asked, fresh, n_queries, rounds=rounds)
     for question, count, row in zip(asked, mismatches, rows, strict=True):
         row["mismatches"] = count
         scan = partial(question.scan, flat)
@@ -139,7 +154,7 @@ def measure(
     del flat
     if rivals:
         for system in systems(codes, leave_out=left_out):
-            measure_rival(system, figures, asked, fresh, n_queries)
+            measure_rival(system, figures, asked, fresh, n_queries, rounds)
             del system
             gc.collect()
         compare_with_rivals(figures)
@@ -196,14 +211,20 @@ def ask_scan(flat: _core.FlatCodes, codes: Codes, question: Question, fresh: Fre
 
 
 def measure_rival(
-    system: System, figures: dict[str, Any], asked: list[Question], fresh: Fresh, n_queries: int
+    system: System,
+    figures: dict[str, Any],
+    asked: list[Question],
+    fresh: Fresh,
+    n_queries: int,
+    rounds: int,
 ) -> None:
     """Add a system's times to the figures of the questions that it answers."""
     figures["index"].setdefault("build s of others", {})[system.name] = round(system.build_s, 2)
     system.threads(1)
     asks = {question.name: ask for question in asked if (ask := system.ask(question)) is not None}
     line = []
-    for name, ns in zip(asks, ask_rival(list(asks.values()), fresh, n_queries), strict=True):
+    taken = ask_rival(list(asks.values()), fresh, n_queries, rounds=rounds)
+    for name, ns in zip(asks, taken, strict=True):
         ms = median_ms(ns)
         figures[name].setdefault("others ms", {})[system.name] = ms
         line.append(f"{name} {ms:.4g}")

@@ -83,7 +83,7 @@ class Files:
         shutil.rmtree(self.index, ignore_errors=True)
 
 
-def measure(files: Files, n_queries: int, n_verify: int, *, memory: int) -> dict[str, Any]:
+def measure(files: Files, n_queries: int, n_verify: int, *, memory: int, rounds: int) -> dict[str, Any]:
     """Return the figures of one workload, by question and measure."""
     files.folder.mkdir(parents=True, exist_ok=True)
     if not files.keep:
@@ -114,7 +114,7 @@ def measure(files: Files, n_queries: int, n_verify: int, *, memory: int) -> dict
         for question, expected in zip(asked, scanned, strict=True)
     ]
     for question, count, row in zip(
-        asked, mismatches, ask_index(index, asked, fresh, n_queries), strict=True
+        asked, mismatches, ask_index(index, asked, fresh, n_queries, rounds=rounds), strict=True
     ):
         row["mismatches"] = count
         row["over scan of the index"] = round(row["scan of the index ms"] / row["engine ms"], 1)
