@@ -154,7 +154,7 @@ def measure(
     del flat
     if rivals:
         for system in systems(codes, leave_out=left_out):
-            measure_rival(system, figures, asked, fresh, n_queries, rounds)
+            measure_rival(system, figures, asked, fresh, n_queries, rounds=rounds)
             del system
             gc.collect()
         compare_with_rivals(figures)
@@ -216,6 +216,7 @@ def measure_rival(
     asked: list[Question],
     fresh: Fresh,
     n_queries: int,
+    *,
     rounds: int,
 ) -> None:
     """Add a system's times to the figures of the questions that it answers."""
