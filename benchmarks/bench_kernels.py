@@ -42,6 +42,10 @@ def main() -> None:
     parser.add_argument("--n", type=float, default=2e6, help="codes in the batches")
     parser.add_argument("--queries", type=int, default=512, help="queries of a batch")
     parser.add_argument("--scan-mib", type=int, default=512, help="codes that one query scans")
+    parser.add_argument(
+        "--memory-gib", type=float, default=0, help="random buckets of so much memory as well"
+    )
+    parser.add_argument("--name", default="kernels")
     parser.add_argument("--repeats", type=int, default=3, help="the fastest of so many is taken")
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -50,7 +54,7 @@ def main() -> None:
         return
     figures = {}
     for simd in _core.available_simd():
-        figures[simd] = in_a_process(simd)
+        figures[simd] = in_a_process(simd, arguments.memory_gib)
         show(simd, figures[simd])
     protocol = {
         "codes": "uniform, seed 1",
@@ -60,10 +64,10 @@ def main() -> None:
         "statistic": f"fastest of {arguments.repeats}, hashnet and FAISS by turns",
         "radius": "n_bits / 8, inclusive",
     }
-    keep("kernels", {**provenance(("numpy", "faiss-cpu")), "protocol": protocol, "figures": figures})
+    keep(arguments.name, {**provenance(("numpy", "faiss-cpu")), "protocol": protocol, "figures": figures})
 
 
-def in_a_process(simd: str) -> dict[str, Any]:
+def in_a_process(simd: str, memory_gib: float) -> dict[str, Any]:
     """Return the figures of one instruction set."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.bench_kernels", "--measure", *sys.argv[1:]],
@@ -73,10 +77,10 @@ def in_a_process(simd: str) -> dict[str, Any]:
         check=True,
     )
     figures: dict[str, Any] = json.loads(done.stdout)
-    return {**figures, "kernels alone": kernels_alone(simd)}
+    return {**figures, "kernels alone": kernels_alone(simd, memory_gib)}
 
 
-def kernels_alone(simd: str) -> dict[str, Any] | None:
+def kernels_alone(simd: str, memory_gib: float) -> dict[str, Any] | None:
     """Compile and run time_kernels.cpp; None without a compiler."""
     compiler = shutil.which(os.environ.get("CXX", "c++"))
     if compiler is None:
@@ -89,7 +93,8 @@ def kernels_alone(simd: str) -> dict[str, Any] | None:
         ]
         command = [compiler, "-std=c++17", "-O3", "-DNDEBUG", f"-I{ROOT / 'csrc'}", *map(str, sources)]
         subprocess.run([*command, "-o", program], check=True)
-        done = subprocess.run([program, simd], stdout=subprocess.PIPE, check=True)
+        memory = [f"{memory_gib}"] if memory_gib else []
+        done = subprocess.run([program, simd, *memory], stdout=subprocess.PIPE, check=True)
     timed: dict[str, Any] = json.loads(done.stdout)
     return timed
 
@@ -172,6 +177,9 @@ def show(simd: str, figures: dict[str, Any]) -> None:
         for row in alone["residues"]:
             time_of = f"{row['ns_per_call']:.1f} ns, {row['ns_per_block']:.2f} a block"
             print(f"  {row['planes']} planes, {row['entries']:>4} entries: {time_of}")
+        for row in alone["buckets"]:
+            together = f"{row['ns_one_at_a_time']:.0f} ns, 16 together {row['ns_16_together']:.0f} ns"
+            print(f"  buckets of {row['entries']} entries anywhere in {row['gib']} GiB: {together}")
         for row in alone["rows"]:
             print(f"  rows of {row['n_bits']:>4} bits in the cache: {row['ns_per_pair']:.3f} ns")
 
