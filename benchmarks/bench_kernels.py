@@ -46,6 +46,7 @@ def main() -> None:
         "--memory-gib", type=float, default=0, help="random buckets of so much memory as well"
     )
     parser.add_argument("--name", default="kernels")
+    parser.add_argument("--simd", help="instruction sets, by comma; default: all that the machine has")
     parser.add_argument("--repeats", type=int, default=3, help="the fastest of so many is taken")
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -53,7 +54,7 @@ def main() -> None:
         print(json.dumps(measure(int(arguments.n), arguments.queries, arguments.scan_mib, arguments.repeats)))
         return
     figures = {}
-    for simd in _core.available_simd():
+    for simd in arguments.simd.split(",") if arguments.simd else _core.available_simd():
         figures[simd] = in_a_process(simd, arguments.memory_gib)
         show(simd, figures[simd])
     protocol = {
