@@ -9,9 +9,10 @@
 
 namespace hashnet {
 
-/// Codes of up to so many words can be sliced: their distances fit into bytes, but for 256, which is
-/// cut to 255 (see SlicedKernels::filter).
+/// Codes of up to so many words can be sliced: their distances fit into bytes, but for 256, which is cut to
+/// 255, so that no larger bound than this tells them apart.
 inline constexpr unsigned kMaxSlicedWords = 4;
+inline constexpr unsigned kMostSlicedBound = 254;
 
 /// Rows in one slice: nibble i of its rows lies in 32 bytes in a row, one after the other.
 inline constexpr unsigned kSliceRows = 32;
@@ -46,8 +47,6 @@ struct SlicedKernels {
     void (*filter)(const std::uint8_t* slices, std::size_t n, unsigned n_words, SlicedAsk* asks,
                    unsigned n_asks);
 };
-
-inline constexpr unsigned kMostSlicedBound = 254;
 
 /// The kernels for an instruction set, which must be available; null where it counts the bits of rows as
 /// fast, or has none.
