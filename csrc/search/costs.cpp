@@ -53,20 +53,21 @@ double scanned_byte(double bytes) {
 }
 
 struct KernelCosts {
-    double plane;  // of one entry, in cache
-    double word;   // of one row, in cache
+    double plane;    // of one entry, in cache
+    double word;     // of one row, in cache
+    double nearest;  // of finding a bound: see Costs::scan_nearest
 };
 
 KernelCosts kernel_costs() {
     switch (active_simd()) {
         case Simd::kAvx512:
-            return {0.007, 0.045};
+            return {0.007, 0.045, 40};
         case Simd::kAvx2:
-            return {0.018, 0.18};
+            return {0.018, 0.18, 32};
         case Simd::kNeon:
-            return {0.03, 0.4};
+            return {0.03, 0.4, 32};
         default:
-            return {1.2, 2.5};
+            return {1.2, 2.5, 32};
     }
 }
 
@@ -89,7 +90,7 @@ Costs Costs::of(const Segment& segment) {
     Costs costs{};
     costs.beginning = 500;
     costs.scan_beginning = 300;
-    costs.scan_nearest = 40 * std::pow(static_cast<double>(segment.n_distinct()), 0.35);
+    costs.scan_nearest = kernel.nearest * std::pow(static_cast<double>(segment.n_distinct()), 0.35);
     costs.scan_runs = 5000;
     if (segment.residue_form()) {
         const double planes = segment.tables()[0].layout.planes;

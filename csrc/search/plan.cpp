@@ -284,29 +284,32 @@ Planner::Alike Planner::alike(const Query& query) const {
     return alike;
 }
 
-double Planner::usually_alike() const {
+Planner::Alike Planner::usually_alike() const {
     constexpr double kLess = 0.5;
-    double most = 0;
+    Alike usual;
     for (const Table& table : segment_.tables()) {
         const double here = table.mean_bucket[0] - bucket_anywhere(table);
         const double next = table.mean_bucket[1] - bucket_anywhere(table);
         if (here <= 0.1 * bucket_anywhere(table)) continue;
         const double odds = std::clamp(next / here, 0.0, 1.0);
-        most = std::max(most, here * std::pow(1 + odds, table.layout.substring_bits));
+        const double codes = kLess * here * std::pow(1 + odds, table.layout.substring_bits);
+        if (codes > usual.codes) usual = {codes, odds};
     }
-    return kLess * most;
+    return usual;
 }
 
 // The answer holds what resembles the query, whose bits differ with the odds that its buckets tell, and
-// whatever random codes are as near.
+// whatever random codes are as near. Without runs a bucket holds a few codes of each cluster or none: one
+// that tells of less than is usual may have missed.
 int Planner::radius_of_nearest(const Query& query) const {
-    const Alike near = alike(query);
+    Alike near = alike(query);
     const double k = distinct_of(query.bound->k());
     if (tells_runs()) {
         // Locating many runs may cost more than a scan even so.
         if (near.codes >= k && runs_told_ns(k) < kSurelyLess * scan_ns(0, query.bound->k())) return -1;
-    } else if (std::max(near.codes, usually_alike()) >= k) {
-        return -1;
+    } else {
+        if (const Alike usual = usually_alike(); near.codes < usual.codes) near = usual;
+        if (near.codes >= k) return -1;
     }
     const unsigned n_bits = segment_.n_bits();
     double here = std::pow(1 + near.odds, -static_cast<double>(n_bits));

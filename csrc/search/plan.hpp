@@ -82,7 +82,7 @@ class Planner {
     Alike alike(const Query& query) const;
     /// Half as many as resemble a code of the database on average. What own buckets tell of one query is
     /// little where each holds a few clusters or none.
-    double usually_alike() const;
+    Alike usually_alike() const;
     /// Entries of the query's own bucket in table j beyond what chance puts there.
     double excess(const Query& query, unsigned j) const;
     double expected_bucket(const Facet& facet, const Table& table, unsigned e) const;
