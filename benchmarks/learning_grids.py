@@ -55,6 +55,8 @@ CHANGES: Line = [
     {"stages": 5},
     {"beta_max": 16.0},
     {"batch_size": 256},
+    {"batch_size": 2048},
+    {"batch_size": 4096},
     {"hidden": 0},
     {"hidden": 4096},
     {"dropout": 0.3},
