@@ -4,8 +4,9 @@
     python -m benchmarks.bench_planner --n 1e6 --real DIR simhash,tiny48     (see real_workloads.py)
 
 The figure of a question is the median time of a query as planned over the lesser of the medians of probing
-and scanning, on the same queries, with caches emptied before each pass. Probing is given up from the radius
-or k on at which two queries take twice as long as by a scan. What the planner expected is set against what
+and scanning, on the same queries, with caches emptied before each pass; each query counts with its least
+time, and a figure above the limit is measured again, twice at most. Probing is given up from the radius or k
+on at which two queries take twice as long as by a scan. What the planner expected is set against what
 happened. Stored as results/planner.json, with a plot.
 """
 
@@ -30,6 +31,9 @@ from hashnet.codes import Codes
 
 SEED = 2
 LIMIT = 1.2
+# A ratio above the limit is measured again, all policies alike: where plan and scan are the same work it was
+# up to 1.4 while something else ran on the machine.
+TRIES = 3
 GIVE_UP = 2.0
 POLICIES: tuple[Policy, ...] = ("auto", "probe", "scan")
 LEAST_QUERIES = 4
@@ -59,7 +63,8 @@ def main() -> None:
             "seed": SEED,
             "queries": arguments.queries,
             "limit": LIMIT,
-            "ratio": "median as planned / min(median probing, median scanning), same queries",
+            "ratio": "median as planned / min(median probing, median scanning), same queries, each with its "
+            f"least time; up to {TRIES} times as many rounds where it is above the limit",
         },
         "series": series,
     }
@@ -135,24 +140,37 @@ def compare(
         del few["probe"]
     n = max(LEAST_QUERIES, min(len(queries), int(budget_s * 1e9 / max(few.values()))))
     times: dict[str, list[NDArray[np.float64]]] = {policy: [] for policy in policies}
-    # One round for every order, so that each policy comes after each other one equally often: with rotations
-    # of one order probing always followed the plan, which asks for the same buckets. Two policies have two
-    # orders, too few. A query counts with its least time: neighbours on the machine only slow it down, and do
-    # so unevenly.
-    for order in tuple(permutations(policies)) * (2 if len(policies) == 2 else 1):
-        for policy in order:
-            empty_caches()
-            times[policy].append(question.time(searcher, queries[:n], policy))
-    typical = {policy: np.min(np.array(rounds), axis=0) for policy, rounds in times.items()}
-    milliseconds = {policy: float(np.median(ns)) / 1e6 for policy, ns in typical.items()}
-    better = min(ms for policy, ms in milliseconds.items() if policy != "auto")
-    row: dict[str, Any] = {"question": question.name, "queries": n}
+    for _ in range(TRIES):
+        typical = one_more(times, searcher, question, queries[:n])
+        milliseconds = {policy: float(np.median(ns)) / 1e6 for policy, ns in typical.items()}
+        better = min(ms for policy, ms in milliseconds.items() if policy != "auto")
+        if milliseconds["auto"] <= LIMIT * better:
+            break
+    row: dict[str, Any] = {"question": question.name, "queries": n, "rounds": len(times["auto"])}
     row |= {f"{policy} ms": round(ms, 5) for policy, ms in milliseconds.items()}
     row["ratio"] = round(milliseconds["auto"] / better, 3)
     # Against a choice for each query by itself, which no median shows.
     best = np.min([ns for policy, ns in typical.items() if policy != "auto"], axis=0)
     row["ratio of sums"] = round(float(typical["auto"].sum() / best.sum()), 3)
     return row
+
+
+def one_more(
+    times: dict[str, list[NDArray[np.float64]]],
+    searcher: _core.Searcher,
+    question: Question,
+    queries: Codes,
+) -> dict[str, NDArray[np.float64]]:
+    """Add rounds to ``times`` of each policy; return the least nanoseconds of each query in all of them."""
+    # One round for every order, so that each policy comes after each other one equally often: with rotations
+    # of one order probing always followed the plan, which asks for the same buckets. Two policies have two
+    # orders, too few. A query counts with its least time: neighbours on the machine only slow it down, and do
+    # so unevenly.
+    for order in tuple(permutations(times)) * (2 if len(times) == 2 else 1):
+        for policy in order:
+            empty_caches()
+            times[policy].append(question.time(searcher, queries, policy))
+    return {policy: np.min(np.array(rounds), axis=0) for policy, rounds in times.items()}
 
 
 def explain(searcher: _core.Searcher, question: Question, queries: Codes) -> dict[str, Any]:
