@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.5, help="for each way of asking batches")
     parser.add_argument("--questions", nargs="+", default=QUESTIONS)
     parser.add_argument("--work", type=Path, help="folder for the index (default: a temporary one)")
+    parser.add_argument("--name", help="of the result; default: distribution_<workload>_<n>_<bits>")
     arguments = parser.parse_args()
     n = int(arguments.n)
     folder = Path(tempfile.mkdtemp(prefix="hashnet-distribution-", dir=arguments.work))
@@ -58,7 +59,7 @@ def main() -> None:
     finally:
         shutil.rmtree(folder)
     name = f"distribution_{arguments.workload}_{f'{n:.0e}'.replace('+0', '')}_{arguments.bits}"
-    provenance.keep(name, result)
+    provenance.keep(arguments.name or name, result)
 
 
 def measure(arguments: argparse.Namespace, n: int, folder: Path) -> dict[str, Any]:

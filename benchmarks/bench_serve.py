@@ -220,6 +220,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=3.0, help="of one series")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--name", default="serve", help="of the result")
     args = parser.parse_args()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
@@ -245,10 +246,10 @@ def main() -> int:
             show(title, tables[title])
     print(f"{compared} answers compared with the index, {wrong} wrong")
     keep(
-        "serve",
+        args.name,
         {
             "benchmark": "serve",
-            "protocol": vars(args)
+            "protocol": {name: value for name, value in vars(args).items() if name != "name"}
             | {"k": K, "workload": "clustered", "queries_a_request": 1, "clients": CLIENTS},
             "tables": tables,
             "compared": compared,
