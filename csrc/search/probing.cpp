@@ -59,16 +59,27 @@ class KeysAt {
     bool done_ = false;
 };
 
-/// What of a bucket is fetched ahead: the blocks that it touches, or the first of them.
+/// What of a bucket is fetched ahead: the blocks that it touches, or its row numbers, or the first of them.
 struct Lines {
     const std::uint8_t* first;
     const std::uint8_t* last;
 };
 
 Lines lines_of(const Table& table, Bucket bucket) {
-    const std::uint8_t* first = table.blocks + bucket.begin / kBlockEntries * block_bytes(table);
-    const std::uint8_t* last = table.blocks + ((bucket.end - 1) / kBlockEntries + 1) * block_bytes(table);
+    const std::uint8_t* first;
+    const std::uint8_t* last;
+    if (table.positions != nullptr) {
+        first = reinterpret_cast<const std::uint8_t*>(table.positions + bucket.begin);
+        last = reinterpret_cast<const std::uint8_t*>(table.positions + bucket.end);
+    } else {
+        first = table.blocks + bucket.begin / kBlockEntries * block_bytes(table);
+        last = table.blocks + ((bucket.end - 1) / kBlockEntries + 1) * block_bytes(table);
+    }
     return {first, std::min(last, first + kPrefetchBytes)};
+}
+
+bool without_entries(const Table& table) {
+    return table.positions == nullptr && table.layout.planes == 0;
 }
 
 }  // namespace
@@ -120,8 +131,9 @@ void SegmentSearch::drain() {
 }
 
 std::size_t SegmentSearch::bytes_of(const Probe& probe) const {
-    return std::size_t{probe.end - probe.begin} * segment_->tables()[probe.table].layout.planes +
-           kBucketBytes;
+    const Table& table = segment_->tables()[probe.table];
+    const std::size_t entry = table.positions != nullptr ? sizeof(std::uint32_t) : table.layout.planes;
+    return std::size_t{probe.end - probe.begin} * entry + kBucketBytes;
 }
 
 // Looks a bucket up, and has the pages of its first and last line found.
@@ -130,9 +142,7 @@ void SegmentSearch::resolve(Probe& probe) {
     const Bucket bucket = bucket_of(*segment_, table, probe.key);
     probe.begin = bucket.begin;
     probe.end = bucket.end;
-    if (bucket.begin == bucket.end) return;
-    if (table.positions != nullptr) prefetch(table.positions + bucket.begin);
-    if (table.layout.planes == 0) return;
+    if (bucket.begin == bucket.end || without_entries(table)) return;
     const Lines lines = lines_of(table, bucket);
     prefetch(lines.first);
     prefetch(lines.last - 1);
@@ -141,7 +151,7 @@ void SegmentSearch::resolve(Probe& probe) {
 void SegmentSearch::fetch(const Probe& probe) {
     bytes_ahead_ += bytes_of(probe);
     const Table& table = segment_->tables()[probe.table];
-    if (probe.begin == probe.end || table.layout.planes == 0) return;
+    if (probe.begin == probe.end || without_entries(table)) return;
     const Lines lines = lines_of(table, {probe.begin, probe.end});
     for (const std::uint8_t* line = lines.first; line < lines.last; line += 64) prefetch(line);
 }

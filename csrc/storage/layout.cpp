@@ -19,8 +19,8 @@ constexpr unsigned kWholeCodeBits = 20;
 // A probe waits about as long as 64 to 128 residues take to compare, so buckets of that size waste neither:
 // substrings are this many bits shorter than log2 n (benchmarks/README.md, "Buckets").
 constexpr double kResidueBucketBits = 6.5;
-// A candidate of a long code costs a row from memory, half as much as a probe.
-constexpr double kRowBucketBits = 2.0;
+// A candidate of a long code costs a row from memory, as much as a probe.
+constexpr double kRowBucketBits = 0.5;
 
 // Few codes are scanned whatever the tables are; these keep substrings from becoming many and short.
 constexpr double kLeastResidueSubstring = 10.0;
