@@ -63,7 +63,7 @@ KernelCosts kernel_costs() {
         case Simd::kAvx512:
             return {0.007, 0.045, 40};
         case Simd::kAvx2:
-            return {0.018, 0.18, 32};
+            return {0.018, 0.32, 32};
         case Simd::kNeon:
             return {0.03, 0.4, 32};
         default:
