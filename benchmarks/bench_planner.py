@@ -139,7 +139,7 @@ def compare(
         policies.remove("probe")
         del few["probe"]
     n = max(LEAST_QUERIES, min(len(queries), int(budget_s * 1e9 / max(few.values()))))
-    times: dict[str, list[NDArray[np.float64]]] = {policy: [] for policy in policies}
+    times: dict[Policy, list[NDArray[np.float64]]] = {policy: [] for policy in policies}
     for _ in range(TRIES):
         typical = one_more(times, searcher, question, queries[:n])
         milliseconds = {policy: float(np.median(ns)) / 1e6 for policy, ns in typical.items()}
@@ -156,11 +156,11 @@ def compare(
 
 
 def one_more(
-    times: dict[str, list[NDArray[np.float64]]],
+    times: dict[Policy, list[NDArray[np.float64]]],
     searcher: _core.Searcher,
     question: Question,
     queries: Codes,
-) -> dict[str, NDArray[np.float64]]:
+) -> dict[Policy, NDArray[np.float64]]:
     """Add rounds to ``times`` of each policy; return the least nanoseconds of each query in all of them."""
     # One round for every order, so that each policy comes after each other one equally often: with rotations
     # of one order probing always followed the plan, which asks for the same buckets. Two policies have two
