@@ -80,8 +80,8 @@ class Planner {
     /// same odds, `a / (1 + odds)^s` of `a` are in that bucket of s bits, and `s * odds` times as many one
     /// bit away. None, where own buckets hold what chance puts there.
     Alike alike(const Query& query) const;
-    /// Half as many as resemble a code of the database on average. What own buckets tell of one query is
-    /// little where each holds a few clusters or none.
+    /// Half as many as resemble a code of the database on average, with their odds. What own buckets tell of
+    /// one query is little where each holds a few clusters or none.
     Alike usually_alike() const;
     /// Entries of the query's own bucket in table j beyond what chance puts there.
     double excess(const Query& query, unsigned j) const;
