@@ -58,7 +58,7 @@ def main() -> None:
         result = measure(arguments, n, folder)
     finally:
         shutil.rmtree(folder)
-    name = f"distribution_{arguments.workload}_{f'{n:.0e}'.replace('+0', '')}_{arguments.bits}"
+    name = f"distribution_{arguments.workload}_{provenance.size_of(n)}_{arguments.bits}"
     provenance.keep(arguments.name or name, result)
 
 

@@ -141,7 +141,7 @@ def compare(
     n = max(LEAST_QUERIES, min(len(queries), int(budget_s * 1e9 / max(few.values()))))
     times: dict[Policy, list[NDArray[np.float64]]] = {policy: [] for policy in policies}
     for _ in range(TRIES):
-        typical = one_more(times, searcher, question, queries[:n])
+        typical = add_rounds(times, searcher, question, queries[:n])
         milliseconds = {policy: float(np.median(ns)) / 1e6 for policy, ns in typical.items()}
         better = min(ms for policy, ms in milliseconds.items() if policy != "auto")
         if milliseconds["auto"] <= LIMIT * better:
@@ -155,7 +155,7 @@ def compare(
     return row
 
 
-def one_more(
+def add_rounds(
     times: dict[Policy, list[NDArray[np.float64]]],
     searcher: _core.Searcher,
     question: Question,

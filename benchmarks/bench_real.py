@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measuring import median_ms, python_ns
-from benchmarks.provenance import keep, provenance
+from benchmarks.provenance import keep, provenance, size_of
 from benchmarks.questions import Question
 from benchmarks.real_workloads import described, load
 from benchmarks.systems import systems
@@ -71,7 +71,7 @@ def main() -> None:
         "from_python": "median milliseconds of one query, called from Python",
     }
     result = {**provenance(("numpy", "faiss-cpu")), "protocol": protocol, "figures": figures}
-    path = keep(arguments.name or f"real_{n:.0e}".replace("+0", ""), result)
+    path = keep(arguments.name or f"real_{size_of(n)}", result)
     mismatches = sum(sum(figure["mismatches"].values()) for figure in figures.values())
     print(f"mismatches with the linear scan: {mismatches}; stored as {path}")
     raise SystemExit(1 if mismatches else 0)

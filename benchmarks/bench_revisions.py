@@ -23,7 +23,7 @@ from typing import Any, Self
 import numpy as np
 
 from benchmarks.asking import DRAWN
-from benchmarks.provenance import keep, provenance
+from benchmarks.provenance import keep, provenance, size_of
 from benchmarks.workloads import make
 
 SEED = 1
@@ -101,7 +101,7 @@ def main() -> None:
         for name, row in figures[kind].items():
             print(f"{kind:>10} {name:>10}  {row}", flush=True)
     keep(
-        f"revisions_{n:.0e}_{options.bits}".replace("+0", ""),
+        f"revisions_{size_of(n)}_{options.bits}",
         {
             **provenance(("numpy",)),
             "protocol": {

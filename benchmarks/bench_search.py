@@ -31,7 +31,7 @@ from benchmarks.measuring import (
     rates,
     read_bandwidth,
 )
-from benchmarks.provenance import keep, provenance
+from benchmarks.provenance import keep, provenance, size_of
 from benchmarks.questions import Question, different, questions, scanned
 from benchmarks.systems import System, systems
 from benchmarks.workloads import SOURCES, Workload, make
@@ -72,7 +72,7 @@ def main() -> None:
         "protocol": protocol(n, n_bits, arguments.queries, n_verify, arguments.rounds),
         "figures": figures,
     }
-    name = arguments.name or f"search_{n:.0e}_{n_bits}".replace("+0", "")
+    name = arguments.name or f"search_{size_of(n)}_{n_bits}"
     mismatches = 0
     for workload in arguments.workloads.split(","):
         print(f"\n{workload}, {n:,} codes of {n_bits} bits", flush=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.provenance import RESULTS
+from benchmarks.provenance import RESULTS, size_of
 
 _HERE = "results"
 
@@ -94,11 +94,6 @@ def figures(result: Mapping[str, Any]) -> Iterator[Figure]:
                 row["value"],
                 row["reached"],
             )
-
-
-def size_of(n: int) -> str:
-    """Return a number of codes as 1e7."""
-    return f"{n:.0e}".replace("e+0", "e").replace("e+", "e")
 
 
 def page(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:

@@ -14,7 +14,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from benchmarks.provenance import RESULTS
+from benchmarks.provenance import RESULTS, size_of
 
 # One look for each system in every figure, best known first.
 _SYSTEMS: dict[str, dict[str, Any]] = {
@@ -114,7 +114,7 @@ def draw_planner(result: dict[str, Any], path: Path) -> None:
                 if row["question"].split()[0] == kind
             ]
             if points:
-                label = f"{one['workload']}, {one['n']:.0e}".replace("+0", "")
+                label = f"{one['workload']}, {size_of(one['n'])}"
                 panel.plot(*zip(*points, strict=True), marker=".", label=label)
         panel.axhline(1, color="black", linewidth=0.8)
         panel.axhline(result["protocol"]["limit"], color="black", linewidth=0.8, linestyle="--")

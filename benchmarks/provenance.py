@@ -52,6 +52,11 @@ def keep(name: str, result: dict[str, Any], *, folder: Path = RESULTS) -> Path:
     return path
 
 
+def size_of(n: int) -> str:
+    """Return a number of codes as results are named by it: 1e7."""
+    return f"{n:.0e}".replace("e+0", "e").replace("e+", "e")
+
+
 def _cpu() -> str:
     for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
         if line.startswith("model name"):

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from benchmarks.goal_page import cell, figures, page, size_of, stored
+from benchmarks.goal_page import cell, figures, page, stored
+from benchmarks.provenance import size_of
 
 MACHINE = {"cpu": "C", "cores": 2, "memory_gib": 24, "simd": "avx2", "load": 0.1}
 
