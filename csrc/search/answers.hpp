@@ -107,11 +107,8 @@ BallArrays answer_balls(std::size_t nq, unsigned radius, unsigned threads, const
         HitArrays piece(total);
         std::size_t at = 0;
         for (std::size_t i = 0; i < n; ++i) {
-            sort_hits(answers.hits[i]);
-            for (const Hit& hit : answers.hits[i]) {
-                piece.distances[at] = static_cast<std::int32_t>(hit.distance);
-                piece.ids[at++] = hit.id;
-            }
+            write_in_order(answers.hits[i], piece.distances.get() + at, piece.ids.get() + at);
+            at += answers.hits[i].size();
         }
         answers.release();
         pieces[first / grain] = std::move(piece);

@@ -156,6 +156,26 @@ def test_ids_may_use_all_of_int64():
     assert index.search(codes[:1], 3).ids.tolist() == [[5, 2**40, 2**62]]
 
 
+@pytest.mark.parametrize("id_bits", [15, 28, 40, 63])
+@pytest.mark.parametrize("n_bits", [8, 64])
+@pytest.mark.parametrize("n", [79, 80, 3_000, 20_000])
+def test_answers_of_every_size_are_in_order(n, n_bits, id_bits):
+    rng = np.random.default_rng(n + id_bits)
+    codes = rng.integers(0, 256, (n, n_bits // 8), dtype=np.uint8)
+    ids = rng.permutation(n).astype(np.int64)
+    ids += (2**id_bits - n) * (ids >= n // 2)  # of few bits and of many
+    index = build(codes, ids, 2)
+    queries = make_queries(codes, 3, rng)
+    for radius in (0, n_bits // 2, n_bits):
+        assert_balls_equal(
+            index.search_radius(queries, radius), oracle.search_radius(queries, codes, ids, radius)
+        )
+    distances, found = oracle.search(queries, codes, ids, n)
+    neighbors = index.search(queries, n)
+    assert np.array_equal(neighbors.distances, distances)
+    assert np.array_equal(neighbors.ids, found)
+
+
 def test_equal_codes_come_back_by_id_whatever_the_order_of_adding():
     rng = np.random.default_rng(6)
     codes = np.repeat(rng.integers(0, 256, (3, 8), dtype=np.uint8), 100, axis=0)
