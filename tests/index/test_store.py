@@ -69,6 +69,22 @@ def test_keys_come_back_by_id(path):
     assert index.keys_of(np.array([1999, 0, 2000, -1])) == ["image-1999.jpg", "image-0.jpg", None, None]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
+def test_keys_are_read_on_the_thread_that_asks(path):
+    # A thread of Arrow that lets go of Python's bytes while Python ends aborts the process.
+    code = f"""
+import os
+import numpy as np
+import pyarrow.parquet
+import hashnet
+index = hashnet.open_index({str(path)!r})
+before = set(os.listdir("/proc/self/task"))
+assert index.keys_of(np.array([0])) == ["image-0.jpg"]
+assert set(os.listdir("/proc/self/task")) == before
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_ids_count_on_from_the_largest(path, codes):
     with hashnet.open_index(path, mode="w") as index:
         index.add(codes[:1], ids=np.array([10_000]))
