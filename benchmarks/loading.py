@@ -68,6 +68,11 @@ class Load:
         for thread in self._threads:
             thread.start()
 
+    def wait_for(self, queries: int) -> None:
+        """Return when so many queries have been answered, or failed."""
+        while len(self.asked) * self.batch < queries:
+            time.sleep(0.05)
+
     def stop(self) -> None:
         """End, after the questions under way."""
         self._stop.set()
