@@ -102,6 +102,7 @@ def main() -> None:
     parser.add_argument("--at", type=int, default=5_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--name", default="ranking", help="of the result")
     arguments = parser.parse_args()
     rng = np.random.default_rng(arguments.seed)
     codes, labels = sample(arguments.database, arguments.bits, arguments.classes, rng)
@@ -148,7 +149,7 @@ def main() -> None:
         },
         **provenance(),
     }
-    keep("ranking", result)
+    keep(arguments.name, result)
 
 
 if __name__ == "__main__":
