@@ -12,6 +12,7 @@ Stored as results/reproduce_<protocol>.json and figures beside it; the page goes
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import statistics
 import sys
@@ -36,7 +37,6 @@ from hashnet.comparison import (
     Runs,
     extract,
     feature_identity,
-    features_of,
     measure_methods,
     protocol_sides,
 )
@@ -128,12 +128,6 @@ def opened(options: argparse.Namespace, progress: Progress) -> tuple[ProtocolDat
 def protocol_features(protocol: ProtocolData, options: argparse.Namespace, progress: Progress) -> Features:
     """Return the backbone's features of every image of the protocol, computed once."""
     sides = protocol_sides(protocol)
-    whole = options.work / f"features_{options.backbone}_{options.image_size}.npz"
-    if whole.exists():
-        # Features used to be kept in one file, whose runs stay valid.
-        stored = np.load(whole, allow_pickle=False)
-        if np.array_equal(stored["rows"], sides.rows()):
-            return features_of(stored["features"], stored["rows"], protocol.images, sides)
     config = TrainConfig(
         backbone=options.backbone,
         weights=str(options.weights),
@@ -142,12 +136,16 @@ def protocol_features(protocol: ProtocolData, options: argparse.Namespace, progr
         image_size=options.image_size,
         device="cpu",
     )
+    identity = feature_identity(protocol.images, config, sides)
+    # Other data or settings have a folder of their own; runs are known by the values of the features.
+    mark = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
+    name = f"features_{options.protocol}_{options.backbone}_{options.image_size}_{mark}"
     return extract(
         protocol.images,
         config,
         sides,
-        options.work / f"features_{options.protocol}_{options.backbone}_{options.image_size}",
-        identity=feature_identity(protocol.images, config, sides),
+        options.work / name,
+        identity=identity,
         seed=0,
         max_error_rate=0.0,
         progress=progress,
