@@ -1,9 +1,10 @@
 """The constants of `hashnet plan`: fitted to figures of bench_search, and what an empty Ray call takes.
 
-    python -m benchmarks.bench_capacity [--calls 2000] [--refit]
+    python -m benchmarks.bench_capacity --machine avx2 [--calls 2000] [--refit]
 
-It writes distributed/capacity_constants.json, with where each figure comes from. --refit keeps the
-figures of Ray that are there: for new figures of bench_search.
+It writes distributed/capacity_constants_MACHINE.json, with where each figure comes from; run it on the
+machine whose figures of bench_search it reads. --refit keeps the figures of Ray that are there: for new
+figures of bench_search.
 """
 
 from __future__ import annotations
@@ -13,41 +14,48 @@ import json
 import math
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, get_args
 
-from hashnet.distributed.capacity import CONSTANTS_FILE
+from hashnet.distributed.capacity import Machine, constants_file
 from hashnet.distributed.capacity_fit import fit_search, measurements_of
 
 from benchmarks.provenance import RESULTS, provenance
 
-SOURCES = ("search_1e7_64", "search_1e8_64", "search_1e9_64")
+SIZES = ("1e7", "1e8", "1e9")
+# Results of the machine with AVX-512 have no folder of their own.
+FOLDERS: dict[Machine, str] = {"avx512": "", "avx2": "avx2/"}
 MOST_ACTORS = 4
 
 
 def main() -> None:
     """Fit, measure, and write the file."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--machine", choices=get_args(Machine), required=True, help="whose results are read")
     parser.add_argument("--calls", type=int, default=2000, help="empty calls to time")
     parser.add_argument("--refit", action="store_true", help="keep the stored figures of Ray")
     options = parser.parse_args()
-    results = [json.loads((RESULTS / f"{name}.json").read_text()) for name in SOURCES]
+    sources = [f"{FOLDERS[options.machine]}search_{size}_64.json" for size in SIZES]
+    results = {name: json.loads((RESULTS / name).read_text()) for name in sources}
+    file = constants_file(options.machine)
     values = constants_of(results)
+    values["provenance"]["command"] += f" --machine {options.machine}"
     if options.refit:
-        stored = json.loads(CONSTANTS_FILE.read_text())
+        stored = json.loads(file.read_text())
         ray = {name: value for name, value in stored["cluster"].items() if name.startswith("ray_")}
         values["provenance"]["ray"] = stored["provenance"]["ray"]
     else:
         ray = ray_figures(options.calls)
         values["provenance"]["ray"] = provenance(("ray",))
-    values["cluster"] = around(results) | ray
-    CONSTANTS_FILE.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    values["cluster"] = around(list(results.values())) | ray
+    file.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(values, indent=1))
 
 
-def constants_of(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return the constants of searching and where they come from."""
+def constants_of(named: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return the constants of searching and where they come from; results by file name."""
+    results = list(named.values())
     measured = [one for result in results for one in measurements_of(result)]
     scans = [
         figures["linear scan ms"] * 1e6 / result["protocol"]["n"]
@@ -83,11 +91,11 @@ def constants_of(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
             "k": sorted({one.question.k for one in measured if one.question.k is not None}),
             "cores": max(result["machine"]["cores"] for result in results),
             "sources": {
-                f"benchmarks/results/{name}.json": {
+                f"benchmarks/results/{name}": {
                     "machine": result["machine"],
                     "commit": result["commit"],
                 }
-                for name, result in zip(SOURCES, results, strict=True)
+                for name, result in named.items()
             },
             "command": "python -m benchmarks.bench_capacity",
         },

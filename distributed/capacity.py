@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 
 from .capacity_model import Question, SearchConstants, Workload, bytes_per_code, query_ns
 
-CONSTANTS_FILE = Path(__file__).with_name("capacity_constants.json")
+# The machines whose constants are known, by the instruction set that told them apart.
+Machine = Literal["avx512", "avx2"]
 # A segment numbers its rows with 32 bits.
 MAX_SEGMENT_ROWS = 2**32 - 2
 # The rest of a node's memory is for the system, Ray and answers, that of its cores keeps queues short.
@@ -64,9 +65,9 @@ class Constants:
     provenance: Mapping[str, Any]
 
     @classmethod
-    def read(cls, path: Path = CONSTANTS_FILE) -> Self:
-        """Read the constants that `python -m benchmarks.bench_capacity` wrote."""
-        values = json.loads(path.read_text())
+    def read(cls, machine: Machine = "avx512") -> Self:
+        """Read the constants of a machine, which `python -m benchmarks.bench_capacity` wrote."""
+        values = json.loads(constants_file(machine).read_text())
         return cls(
             SearchConstants(**values["search"]),
             ClusterConstants(**values["cluster"]),
@@ -76,6 +77,13 @@ class Constants:
             },
             values["provenance"],
         )
+
+
+def constants_file(machine: Machine) -> Path:
+    """Return the file of a machine's constants; ValueError for a machine that was not measured."""
+    if machine not in get_args(Machine):
+        raise ValueError(f"there are constants of {' and '.join(get_args(Machine))}, not of {machine!r}")
+    return Path(__file__).with_name(f"capacity_constants_{machine}.json")
 
 
 @dataclass(frozen=True)

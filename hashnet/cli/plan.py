@@ -32,9 +32,13 @@ def plan(
         Literal["slower", "uniform", "clustered"],
         typer.Option("--workload", help="How codes are spread; slower: whichever of the two takes longer."),
     ] = "slower",
+    measured_on: Annotated[
+        Literal["avx512", "avx2"],
+        typer.Option("--measured-on", help="Whose constants: 2 cores with AVX-512, or older ones with AVX2."),
+    ] = "avx512",
     json: JsonOption = False,
 ) -> None:
-    """Compute shards, memory, nodes and latency from constants measured on one machine.
+    """Compute shards, memory, nodes and latency from constants measured on a machine.
 
     distributed/README.md explains the model and its limits.
     """
@@ -55,10 +59,10 @@ def plan(
         cores_per_node=cores_per_node,
         batch=batch,
     )
-    constants = Constants.read()
+    constants = Constants.read(measured_on)
     computed = (slower_plan if workload == "slower" else plan_capacity)(demand, constants)
     if json:
-        print_json({"demand": demand, "workload": workload, "plan": computed})
+        print_json({"demand": demand, "workload": workload, "measured_on": measured_on, "plan": computed})
         return
     facts = computed.to_json()
     for name in ("memory", "memory_per_shard"):
@@ -67,7 +71,7 @@ def plan(
         facts[name] = round(facts[name], 4)
     facts["beyond_measurement"] = "; ".join(computed.beyond_measurement) or None
     asked = f"k {k}" if radius is None else f"radius {radius}"
-    title = f"{demand.codes:,} codes of {bits} bits, {asked}, {qps:,g} queries/s"
+    title = f"{demand.codes:,} codes of {bits} bits, {asked}, {qps:,g} queries/s, constants of {measured_on}"
     print_pairs({name.replace("_", " "): value for name, value in facts.items()}, title=title)
 
 

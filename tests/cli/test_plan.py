@@ -21,6 +21,14 @@ def test_people_get_a_table(run):
     assert "memory per shard" in result.stdout
 
 
+def test_constants_are_those_of_the_machine_asked_for(run):
+    faster, slower = (run.json(*ASKED, "--measured-on", machine) for machine in ("avx512", "avx2"))
+    assert (faster["measured_on"], slower["measured_on"]) == ("avx512", "avx2")
+    assert run.json(*ASKED) == faster
+    assert slower["plan"]["engine_ms"] > faster["plan"]["engine_ms"]
+    assert slower["plan"]["shards"] == faster["plan"]["shards"]
+
+
 def test_ten_nearest_are_the_default(run):
     assert run.json("plan", "--codes", "1e9")["demand"]["question"]["k"] == 10
 
@@ -35,6 +43,7 @@ def test_ten_nearest_are_the_default(run):
         (("--codes", "1e9", "--k", 1, "--radius", 1), "either --radius or --k"),
         (("--codes", "1e9", "--memory-per-node", "lots"), "must be an amount of memory"),
         (("--codes", "1e9", "--replicas", 0), "replicas must be at least 1"),
+        (("--codes", "1e9", "--measured-on", "neon"), "'neon' is not one of 'avx512', 'avx2'"),
     ],
 )
 def test_wrong_options_are_refused_with_the_rule(run, options, message):
