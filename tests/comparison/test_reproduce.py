@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 
@@ -12,7 +13,8 @@ from feature_samples import multi_hot_of
 from image_packs import N_CLASSES, small_pack
 
 from benchmarks import learning_pages, reproduce
-from hashnet.comparison import Features, runs, sections
+from hashnet.comparison import Features, features_of, runs, sections
+from hashnet.progress import NO_PROGRESS
 
 QUICK = {"hidden": 32, "iterations": 30, "batch_size": 32, "stages": 3}
 METHODS = "itq,hashnet,dhn,itq-cca"
@@ -26,24 +28,23 @@ def done(tmp_path_factory):
     classes = np.repeat(np.arange(N_CLASSES), 28)
     rng = np.random.default_rng(0)
     values = rng.normal(0, 0.6, (len(classes), 24)) + np.eye(24)[classes] * 3
-    (folder / "work").mkdir()
-    np.savez(
-        folder / "work" / "features_small_cnn_8.npz",
-        features=values.astype(np.float32),
-        rows=np.arange(len(classes)),
-    )
+    weights = folder / "w.safetensors"
+    weights.write_bytes(b"never opened: the features are made up")
     settings = folder / "settings.json"
     chosen = {name: {"settings": QUICK, "chosen_by": "hand"} for name in ("hashnet", "dhn")}
     settings.write_text(json.dumps({"tinyimagenet100": chosen}))
-    return folder, pack, settings
+    return folder, pack, settings, values.astype(np.float32)
 
 
 @pytest.fixture(scope="module")
 def call(done):
-    folder, pack, settings = done
+    folder, pack, settings, values = done
 
     def run(*options):
         stored, fits, true_fit = {}, [], runs.fit_features
+
+        def extract(images, config, sides, cache, **rest):
+            return features_of(values, np.arange(len(values)), images, sides)
 
         def fit(name, *args, n_bits, seed, **rest):
             fits.append((name, n_bits, seed))
@@ -57,7 +58,8 @@ def call(done):
             patch.setattr(reproduce, "SHOWN_BITS", 16)
             patch.setattr(sections, "TSNE_LEAST", 20)
             patch.setattr(runs, "fit_features", fit)
-            line = ["--protocol", "tinyimagenet100", "--data", pack, "--weights", "w.safetensors"]
+            patch.setattr(reproduce, "extract", extract)
+            line = ["--protocol", "tinyimagenet100", "--data", pack, "--weights", folder / "w.safetensors"]
             line += ["--work", folder / "work", "--backbone", "small_cnn", "--image-size", 8]
             patch.setattr(
                 sys, "argv", [str(one) for one in ("reproduce", *line, "--progress", "none", *options)]
@@ -193,3 +195,31 @@ def test_the_validation_part_is_of_every_class_and_no_query(monkeypatch):
     rest, held = reproduce.validation_split(table)
     assert sorted([*rest, *held]) == train.tolist()
     assert labels[held].sum(axis=0).tolist() == [3, 3, 3, 3]
+
+
+def test_features_of_a_pack_that_was_touched_go_to_another_folder(done, monkeypatch):
+    folder, pack, _, values = done
+    caches = []
+
+    def extract(images, config, sides, cache, **rest):
+        caches.append(cache)
+        return features_of(values, np.arange(len(values)), images, sides)
+
+    monkeypatch.setattr(reproduce, "extract", extract)
+    line = [
+        "reproduce",
+        "--protocol",
+        "tinyimagenet100",
+        "--data",
+        pack,
+        "--weights",
+        folder / "w.safetensors",
+    ]
+    line += ["--work", folder / "work", "--backbone", "small_cnn", "--image-size", 8]
+    monkeypatch.setattr(sys, "argv", [str(one) for one in line])
+    for _ in range(2):
+        reproduce.opened(reproduce._options(), NO_PROGRESS)
+    os.utime(pack, ns=(1, 1))
+    reproduce.opened(reproduce._options(), NO_PROGRESS)
+    assert caches[0] == caches[1] != caches[2]
+    assert all(cache.parent == folder / "work" for cache in caches)
