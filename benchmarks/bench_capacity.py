@@ -36,11 +36,9 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=2000, help="empty calls to time")
     parser.add_argument("--refit", action="store_true", help="keep the stored figures of Ray")
     options = parser.parse_args()
-    sources = [f"{FOLDERS[options.machine]}search_{size}_64.json" for size in SIZES]
-    results = {name: json.loads((RESULTS / name).read_text()) for name in sources}
+    results = sources(options.machine)
     file = constants_file(options.machine)
-    values = constants_of(results)
-    values["provenance"]["command"] += f" --machine {options.machine}"
+    values = constants_of(options.machine, results)
     if options.refit:
         stored = json.loads(file.read_text())
         ray = {name: value for name, value in stored["cluster"].items() if name.startswith("ray_")}
@@ -53,7 +51,13 @@ def main() -> None:
     print(json.dumps(values, indent=1))
 
 
-def constants_of(named: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+def sources(machine: Machine) -> dict[str, dict[str, Any]]:
+    """Return the results of bench_search that a machine's constants are fitted to, by file name."""
+    names = [f"{FOLDERS[machine]}search_{size}_64.json" for size in SIZES]
+    return {name: json.loads((RESULTS / name).read_text()) for name in names}
+
+
+def constants_of(machine: Machine, named: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     """Return the constants of searching and where they come from; results by file name."""
     results = list(named.values())
     measured = [one for result in results for one in measurements_of(result)]
@@ -97,7 +101,7 @@ def constants_of(named: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
                 }
                 for name, result in named.items()
             },
-            "command": "python -m benchmarks.bench_capacity",
+            "command": f"python -m benchmarks.bench_capacity --machine {machine}",
         },
     }
 

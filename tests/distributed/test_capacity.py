@@ -1,9 +1,8 @@
 """The capacity model: against every stored measurement, against one unseen, and its arithmetic."""
 
-import json
 import math
 from dataclasses import fields, replace
-from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from hashnet.distributed.capacity import (
     MEMORY_SHARE,
     Constants,
     Demand,
+    Machine,
     mean_of,
     plan_capacity,
     slower_plan,
@@ -32,24 +32,22 @@ from hashnet.distributed.capacity_model import (
 )
 
 import hashnet
+from benchmarks.bench_capacity import sources
 
-RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
-FOLDERS = {"avx512": RESULTS, "avx2": RESULTS / "avx2"}
 # What the README promises of each machine.
 FIT, RATE, WEIGHT = 1.6, 2.2, 1.01
 UNSEEN = {"avx512": 1.5, "avx2": 1.7}
 GIB = 1 << 30
 
 
-@pytest.fixture(scope="module", params=FOLDERS)
+@pytest.fixture(scope="module", params=get_args(Machine))
 def machine(request):
     return request.param
 
 
 @pytest.fixture(scope="module")
 def results(machine):
-    folder = FOLDERS[machine]
-    return [json.loads((folder / f"search_{size}_64.json").read_text()) for size in ("1e7", "1e8", "1e9")]
+    return list(sources(machine).values())
 
 
 @pytest.fixture(scope="module")
@@ -152,12 +150,12 @@ def test_few_codes_are_scanned(constants):
     )
 
 
-def test_a_probe_costs_most_in_memory(constants):
-    assert constants.search.cached_probe_ns <= constants.search.probe_ns
-    search = replace(constants.search, cached_probe_ns=20.0, probe_ns=50.0)
+def test_a_probe_costs_most_in_memory():
+    # On AVX2 the fit finds a probe as dear at 1e7, whose directory is beyond that core's cache.
+    search = Constants.read("avx512").search
     times = [probe_ns(n, search) for n in (1e6, 1e7, 3e7, 1e8, 1e10)]
-    assert times[0] == times[1] == 20.0
-    assert times[1] < times[2] < times[3] == times[4] == 50.0
+    assert times[0] == times[1] == search.cached_probe_ns
+    assert times[1] < times[2] < times[3] == times[4] == search.probe_ns
 
 
 def test_a_machine_that_was_not_measured_is_refused():
