@@ -41,6 +41,7 @@ TIMEOUT_S = 10.0
 LEAST_SUCCESS = 0.999
 # What is asked around each fault: "at least 1e5 queries" holds on a slow machine too.
 LEAST_QUERIES = 100_000
+LONGEST_LOAD_S = 120.0
 PROBE_EVERY_S, SUSPECT_AFTER_S, DEAD_AFTER_S, SCRUB_EVERY_S = 1.0, 1.0, 5.0, 2.0
 # A replica that just falls silent is noticed within a probe and what it may take, and a busy machine more.
 CALM_S = PROBE_EVERY_S + SUSPECT_AFTER_S + 1.5
@@ -212,12 +213,14 @@ def main() -> None:
                 figures = suffer(fault, cluster, oracle, folder, arguments.quiet_s)
                 keep(fault, figures, arguments.results)
                 print(json.dumps({fault: {**figures, "timeline": "..."}}, indent=1), flush=True)
-                if fault != "rot" and (figures["wrong"] or figures["success"] < LEAST_SUCCESS):
+                if figures["queries"] < LEAST_QUERIES:
+                    failed.append(f"{fault} (only {figures['queries']:,} queries)")
+                elif fault != "rot" and (figures["wrong"] or figures["success"] < LEAST_SUCCESS):
                     failed.append(fault)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if failed:
-        raise SystemExit(f"wrong or failed answers under: {', '.join(failed)}")
+        raise SystemExit(f"wrong or failed answers, or too few, under: {', '.join(failed)}")
 
 
 def keep(fault: str, figures: dict[str, Any], folder: Path) -> None:
@@ -327,7 +330,7 @@ def suffer(fault: str, cluster: Any, oracle: Oracle, folder: Path, quiet_s: floa
         FAULTS[fault](stage)
         whole_after = broken(struck)
         time.sleep(quiet_s)
-        load.wait_for(LEAST_QUERIES)
+        load.wait_for(LEAST_QUERIES, limit_s=LONGEST_LOAD_S)
         load.stop()
     return summarise(load, struck, whole_after, stage.notes, FAULTS[fault].__doc__ or "")
 

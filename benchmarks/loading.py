@@ -68,9 +68,10 @@ class Load:
         for thread in self._threads:
             thread.start()
 
-    def wait_for(self, queries: int) -> None:
-        """Return when so many queries have been answered, or failed."""
-        while len(self.asked) * self.batch < queries:
+    def wait_for(self, queries: int, *, limit_s: float) -> None:
+        """Return when so many queries have been answered, or failed; after ``limit_s`` in any case."""
+        end = time.monotonic() + limit_s
+        while len(self.asked) * self.batch < queries and time.monotonic() < end:
             time.sleep(0.05)
 
     def stop(self) -> None:
