@@ -36,6 +36,12 @@ def done(tmp_path_factory):
     return folder, pack, settings, values.astype(np.float32)
 
 
+def command_line(folder, pack, *options):
+    line = ["--protocol", "tinyimagenet100", "--data", pack, "--weights", folder / "w.safetensors"]
+    line += ["--work", folder / "work", "--backbone", "small_cnn", "--image-size", 8, "--progress", "none"]
+    return [str(one) for one in ("reproduce", *line, *options)]
+
+
 @pytest.fixture(scope="module")
 def call(done):
     folder, pack, settings, values = done
@@ -59,11 +65,7 @@ def call(done):
             patch.setattr(sections, "TSNE_LEAST", 20)
             patch.setattr(runs, "fit_features", fit)
             patch.setattr(reproduce, "extract", extract)
-            line = ["--protocol", "tinyimagenet100", "--data", pack, "--weights", folder / "w.safetensors"]
-            line += ["--work", folder / "work", "--backbone", "small_cnn", "--image-size", 8]
-            patch.setattr(
-                sys, "argv", [str(one) for one in ("reproduce", *line, "--progress", "none", *options)]
-            )
+            patch.setattr(sys, "argv", command_line(folder, pack, *options))
             reproduce.main()
         return stored, fits
 
@@ -206,17 +208,7 @@ def test_features_of_a_pack_that_was_touched_go_to_another_folder(done, monkeypa
         return features_of(values, np.arange(len(values)), images, sides)
 
     monkeypatch.setattr(reproduce, "extract", extract)
-    line = [
-        "reproduce",
-        "--protocol",
-        "tinyimagenet100",
-        "--data",
-        pack,
-        "--weights",
-        folder / "w.safetensors",
-    ]
-    line += ["--work", folder / "work", "--backbone", "small_cnn", "--image-size", 8]
-    monkeypatch.setattr(sys, "argv", [str(one) for one in line])
+    monkeypatch.setattr(sys, "argv", command_line(folder, pack))
     for _ in range(2):
         reproduce.opened(reproduce._options(), NO_PROGRESS)
     os.utime(pack, ns=(1, 1))
