@@ -323,7 +323,7 @@ def trial(
         method,
         options.tune_bits,
         options.seeds[0],
-        settings=settings,
+        settings=in_format(method, settings, options),
         at=options.tune_at,
         folder=options.work / "tuning",
         progress=progress,
@@ -355,7 +355,18 @@ def chosen_settings(options: argparse.Namespace) -> dict[str, Any]:
     """Return the settings to use, by method."""
     settings = kept_settings()
     chosen = dict(settings.get(options.protocol, settings.get(options.settings_of, {})))
-    return chosen | {method: chosen[other] for method, other in SETTINGS_OF.items() if other in chosen}
+    chosen |= {method: chosen[other] for method, other in SETTINGS_OF.items() if other in chosen}
+    if options.amp == "on":
+        for method in METHODS:
+            one = chosen.get(method, {"settings": {}})
+            chosen[method] = {**one, "settings": in_format(method, one["settings"], options)}
+    return chosen
+
+
+def in_format(method: str, settings: Mapping[str, Any], options: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings of ``method`` with the number format that was asked for, where it has one."""
+    asked = options.amp == "on" and not METHODS[method].shallow
+    return {**settings, "amp": "on"} if asked else dict(settings)
 
 
 def validation_split(features: Features) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -388,6 +399,7 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backbone", default="mobilenet_v2")
     parser.add_argument("--image-size", type=int, default=128)
     parser.add_argument("--same-padding", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--amp", choices=("on", "off"), default="off", help="bfloat16 in deep methods' steps")
     parser.add_argument("--settings-of", default="tinyimagenet100", help="whose settings, if it has none")
     parser.add_argument("--progress", choices=("auto", "bar", "json", "none"), default="auto")
 

@@ -18,6 +18,7 @@ from hashnet.models import HashHead
 from hashnet.progress import NO_PROGRESS, Progress
 from hashnet.training.config import frozen_defaults
 from hashnet.training.diagnostics import Saturation, StageMetrics, measure, saturation
+from hashnet.training.dropout import SeededDropout
 from hashnet.training.optimizer import given
 from hashnet.training.sampler import BatchSampler
 from hashnet.training.schedule import betas, lr_factor, stage_of
@@ -32,7 +33,9 @@ class HeadSettings:
     """How a head is trained; None is the method's default, which is that of a frozen backbone in training.
 
     ``hidden`` is the width of a ReLU layer before the hash layer (0 for none), ``dropout`` the share of its
-    units left out in training. The last five are settings of the loss (``LossSettings``).
+    units left out in training. ``amp`` "on" multiplies in bfloat16, which pays where the processor does so
+    natively (AMX); the loss, and codes, stay float32. The last five are settings of the loss
+    (``LossSettings``).
     """
 
     hidden: int | None = None
@@ -45,6 +48,7 @@ class HeadSettings:
     stages: int = 10
     beta_max: float = 64.0
     beta_final: float = 1e4
+    amp: Literal["on", "off"] = "off"
     alpha: float | None = None
     quantization: float | None = None
     margin: float | None = None
@@ -64,6 +68,8 @@ class HeadSettings:
             raise ValueError(f"dropout {self.dropout} needs a hidden layer, got hidden=0; give a width")
         if self.lr_decay not in ("cosine", "none"):
             raise ValueError(f"lr_decay must be cosine or none, got {self.lr_decay!r}")
+        if self.amp not in ("on", "off"):
+            raise ValueError(f"amp must be on or off, got {self.amp!r}")
         betas(self.stages, beta_max=self.beta_max, beta_final=self.beta_final)
         self.loss_settings()
 
@@ -141,11 +147,13 @@ def train_head(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         head = HashHead(values.shape[1], n_bits, hidden=given(settings.hidden))
-        head.dropout.p = given(settings.dropout)
+        plain, head.dropout = head.dropout, SeededDropout(given(settings.dropout), seed=seed)
         head.standardize(values)
         objective.shape_head(head)
         run = _Run(head, objective, settings, seed=seed, progress=progress)
         beta = run.optimize(values, torch.from_numpy(labels).float())
+    head.dropout = plain
+    head.dropout.p = given(settings.dropout)
     head.eval()
     objective.eval()
     saturated = saturation(_z(head, values), objective, beta=beta) if objective.continues else None
@@ -203,7 +211,9 @@ class _Run:
             for group in optimizer.param_groups:
                 group["lr"] = lr * lr_factor(iteration, iterations=iterations, decay=settings.lr_decay)
             places = torch.from_numpy(sampler.batch(iteration))
-            loss = objective(head(values[places]), labels[places], places, beta)
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings.amp == "on"):
+                z = head(values[places])
+            loss = objective(z.float(), labels[places], places, beta)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
