@@ -31,7 +31,8 @@ class KSH(SupervisedFeatureHash):
     Published settings: 300 anchors, sigma^2 the mean squared distance to the anchors (``width`` 1, in units
     of its root), 500 steps at most, stopped when h' R h / l changes by ``tolerance`` .01 at most, and the
     2,000 labelled rows of the released code. Where there are fewer rows than ``n_anchors`` or ``n_labeled``,
-    all are taken. Memory: 8 n_labeled n_anchors bytes, and 8 u^2 for the u different label rows among these.
+    all are taken. Memory: 8 n_labeled n_anchors bytes, and 12 for each two different
+    label rows among these that share a label.
 
     After ``fit``: ``anchors_``, ``kernel_mean_`` (n_anchors,), ``projection_`` (n_anchors, n_bits), and
     ``losses_``, |sum h h' / n_bits - S|^2 / l^2 before the first and after each bit.

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from hashnet.losses.objective import Objective, TrainingSet
-from hashnet.losses.pairs import different_items, logistic, similarity
+from hashnet.losses.pair_likelihood import Pairs, mean_likelihood
+from hashnet.losses.pairs import similarity
 from hashnet.losses.quantization import bimodal_laplacian
 
 
@@ -32,7 +33,12 @@ class DHN(Objective):
 
     def loss(self, g: Tensor, labels: Tensor, places: Tensor) -> Tensor:
         """Return the loss; ValueError for fewer than two items."""
-        pairs = different_items(len(g), g)
         labels = labels.to(g.dtype)
-        likelihood = (pairs * logistic(self.alpha * (g @ g.T), similarity(labels, labels))).sum()
-        return likelihood / pairs.sum() + self.quantization * bimodal_laplacian(g)
+        pairs = Pairs(labels, labels, alike, alpha=self.alpha, shift=0.0, within=True)
+        return mean_likelihood(g, g, pairs) + self.quantization * bimodal_laplacian(g)
+
+
+def alike(labels: Tensor, labels2: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the weight 1 of all pairs and their similarities."""
+    similar = similarity(labels, labels2)
+    return torch.ones_like(similar), similar

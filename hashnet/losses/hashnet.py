@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from hashnet.losses.objective import Objective, TrainingSet, check_batch
-from hashnet.losses.pairs import PairWeights, jaccard, logistic, pair_weights, similarity
+from hashnet.losses.pair_likelihood import Pairs, mean_likelihood
+from hashnet.losses.pairs import PairWeights, jaccard, pair_weights, similarity
 
 
 class HashNetLoss(nn.Module):
@@ -65,22 +66,25 @@ class HashNetLoss(nn.Module):
         other, other_labels = (g, labels) if g2 is None or labels2 is None else (g2, labels2)
         if not within:
             check_batch(other, other_labels, n_bits=self.n_bits)
-        d = self.alpha * (g @ other.T - self.margin * self.n_bits)
-        weight, similar = self.pair_weights(labels.to(d.dtype), other_labels.to(d.dtype))
-        if within:
-            weight = weight.masked_fill(torch.eye(len(g), dtype=torch.bool, device=g.device), 0)
-        total = weight.sum()
-        if not bool(total > 0):
-            raise ValueError(f"a loss needs pairs, got a batch of {len(g)}; give at least two items")
-        return (weight * logistic(d, similar)).sum() / total
+        pairs = Pairs(
+            labels.to(g.dtype),
+            other_labels.to(g.dtype),
+            self.pair_weights,
+            alpha=self.alpha,
+            shift=self.margin * self.n_bits,
+            within=within,
+        )
+        return mean_likelihood(g, other, pairs)
 
     def pair_weights(self, labels: Tensor, labels2: Tensor) -> tuple[Tensor, Tensor]:
         """Return the weights w_ij and the similarities s_ij ``(n, m)`` of float multi-hot labels."""
         similar = similarity(labels, labels2)
         if self.weights is None:
             return torch.ones_like(similar), similar
-        shared = jaccard(labels, labels2) if self.use_jaccard else similar
-        return self.weights.similar * shared + self.weights.dissimilar * (1 - similar), similar
+        if self.use_jaccard:
+            shared = jaccard(labels, labels2)
+            return self.weights.similar * shared + self.weights.dissimilar * (1 - similar), similar
+        return self.weights.dissimilar + (self.weights.similar - self.weights.dissimilar) * similar, similar
 
 
 class HashNet(Objective):

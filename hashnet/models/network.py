@@ -82,7 +82,11 @@ class HashHead(nn.Module):
 
         A feature that hardly varies keeps its scale: dividing by its spread would only amplify noise.
         """
-        spread, mean = torch.std_mean(features.double(), dim=0, correction=0)
+        # In float64, without a copy of all features in it.
+        parts = torch.split(features, 4096)
+        mean = torch.stack([rows.double().sum(dim=0) for rows in parts]).sum(dim=0) / len(features)
+        squares = torch.stack([(rows.double() - mean).square().sum(dim=0) for rows in parts]).sum(dim=0)
+        spread = (squares / len(features)).sqrt()
         floor = 1e-3 * float(spread.mean()) + 1e-12
         scale = torch.where(spread > floor, 1 / spread.clamp_min(floor), torch.ones_like(spread))
         self.shift.copy_(mean)
