@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -114,6 +116,14 @@ def test_items_with_several_labels_and_with_none_can_be_trained_on(method):
     assert np.isfinite(head.relaxed(FEATURES)).all()
 
 
+@METHODS
+def test_bfloat16_products_learn_as_well_and_keep_codes_of_float32(method):
+    fast = train_head(FEATURES, LABELS, method, n_bits=K, seed=1, settings=replace(QUICK, amp="on"))
+    assert {p.dtype for p in fast.head.parameters()} == {torch.float32}
+    assert fast.relaxed(FEATURES).dtype == np.float32
+    assert retrieval(fast.encode) > 0.75
+
+
 def test_training_leaves_the_global_generator_alone():
     before = torch.random.get_rng_state()
     train_head(FEATURES, LABELS, "greedyhash", n_bits=K, settings=HeadSettings(hidden=8, iterations=2))
@@ -165,6 +175,7 @@ def test_progress_hears_every_step_and_a_loss_that_falls():
         ({"dropout": 0.5, "hidden": 0}, "needs a hidden layer"),
         ({"weight_decay": float("inf")}, "weight_decay must be >= 0 and finite"),
         ({"lr_decay": "step"}, "cosine or none"),
+        ({"amp": "auto"}, "amp must be on or off, got .auto"),
         ({"beta_max": 0.5}, "beta must grow"),
         ({"margin": -1.0}, "margin must be >= 0"),
     ],
