@@ -166,21 +166,21 @@ def best_step(
     thresholds = -value[moving] / column[moving]
     order = np.argsort(thresholds, kind="stable")
     thresholds = thresholds[order]
-    rank = np.full(len(value), moving.size)
-    rank[moving[order]] = np.arange(moving.size)
-
-    on_now = value > 0
-    on_first = np.where(column == 0, on_now, column < 0)
-    now = float(cost @ (on_now[pairs.first] != on_now[pairs.second]))
-    apart = on_first[pairs.first] != on_first[pairs.second]
-    change = np.where(apart, -cost, cost)
-    rank_first, rank_second = rank[pairs.first], rank[pairs.second]
-    change = np.where(rank_first < rank_second, change, -change)
-    jumps = np.bincount(rank_first, change, moving.size + 1)
-    jumps -= np.bincount(rank_second, change, moving.size + 1)
+    # Rows that never flip come last. One gather a pair and row brings its rank, and as a sign its first bit.
+    rank = np.full(len(value), moving.size + 1, dtype=np.int32)
+    rank[moving[order]] = np.arange(1, moving.size + 1)
+    on_first = np.where(column == 0, value > 0, column < 0)
+    signed = np.where(on_first, rank, -rank)
+    first, second = signed[pairs.first], signed[pairs.second]
+    apart = (first ^ second) < 0
+    first, second = np.abs(first), np.abs(second)
+    change = np.where(apart == (first < second), -cost, cost)
+    jumps = np.bincount(first, change, moving.size + 2)[1:]
+    jumps -= np.bincount(second, change, moving.size + 2)[1:]
     total = np.empty(moving.size + 1)  # the cost after 0, 1, ... flips
     total[0] = cost @ apart
     total[1:] = total[0] + np.cumsum(jumps[:-1])
+    now = total[np.count_nonzero((value > 0) != on_first)]
 
     reach = float(np.abs(thresholds).max()) or 1.0
     closed = np.diff(thresholds) <= 1e-10 * reach
