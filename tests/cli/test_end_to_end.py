@@ -13,7 +13,7 @@ def place(tmp_path_factory, run):
     folder = tmp_path_factory.mktemp("all")
     run.json(
         *("train", "--data", "digits", "--bits", BITS, "--output", folder / "model"),
-        *("--iterations", 60, "--stages", 4, "--batch-size", 64),
+        *("--iterations", 200, "--stages", 4, "--batch-size", 64),
     )
     run.json("encode", "--model", folder / "model", "--data", "digits", "--output", folder / "codes")
     run.json("build", folder / "codes", "--output", folder / "digits.hnx", "--shards", 2)
