@@ -358,7 +358,7 @@ def chosen_settings(options: argparse.Namespace) -> dict[str, Any]:
     chosen |= {method: chosen[other] for method, other in SETTINGS_OF.items() if other in chosen}
     if options.amp == "on":
         for method in METHODS:
-            one = chosen.get(method, {"settings": {}})
+            one = chosen.get(method, {"settings": {}, "chosen_by": "the defaults of the method"})
             chosen[method] = {**one, "settings": in_format(method, one["settings"], options)}
     return chosen
 

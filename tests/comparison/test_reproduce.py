@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+from argparse import Namespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from image_packs import N_CLASSES, small_pack
 from benchmarks import learning_pages, reproduce
 from hashnet.comparison import Features, features_of, runs, sections
 from hashnet.progress import NO_PROGRESS
+from hashnet.training.methods import METHODS as ALL_METHODS
 
 QUICK = {"hidden": 32, "iterations": 30, "batch_size": 32, "stages": 3}
 METHODS = "itq,hashnet,dhn,itq-cca"
@@ -215,3 +217,13 @@ def test_features_of_a_pack_that_was_touched_go_to_another_folder(done, monkeypa
     reproduce.opened(reproduce._options(), NO_PROGRESS)
     assert caches[0] == caches[1] != caches[2]
     assert all(cache.parent == folder / "work" for cache in caches)
+
+
+def test_with_amp_every_deep_method_and_no_other_is_told_and_all_say_what_chose_their_settings():
+    options = Namespace(protocol="cifar10", settings_of="tinyimagenet100", amp="on")
+    chosen = reproduce.chosen_settings(options)
+    told = {method for method, one in chosen.items() if one["settings"].get("amp") == "on"}
+    assert told == {name for name, method in ALL_METHODS.items() if not method.shallow}
+    assert all(one["chosen_by"] for one in chosen.values())
+    plain = reproduce.chosen_settings(Namespace(**{**vars(options), "amp": "off"}))
+    assert not any("amp" in one["settings"] for one in plain.values())
