@@ -7,7 +7,7 @@ from torch import Tensor
 
 from hashnet.losses.objective import Objective, TrainingSet
 from hashnet.losses.pair_likelihood import Pairs, mean_likelihood
-from hashnet.losses.pairs import similarity
+from hashnet.losses.pairs import equal_weights
 from hashnet.losses.quantization import bimodal_laplacian
 
 
@@ -34,11 +34,5 @@ class DHN(Objective):
     def loss(self, g: Tensor, labels: Tensor, places: Tensor) -> Tensor:
         """Return the loss; ValueError for fewer than two items."""
         labels = labels.to(g.dtype)
-        pairs = Pairs(labels, labels, alike, alpha=self.alpha, shift=0.0, within=True)
+        pairs = Pairs(labels, labels, equal_weights, alpha=self.alpha, shift=0.0, within=True)
         return mean_likelihood(g, g, pairs) + self.quantization * bimodal_laplacian(g)
-
-
-def alike(labels: Tensor, labels2: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the weight 1 of all pairs and their similarities."""
-    similar = similarity(labels, labels2)
-    return torch.ones_like(similar), similar

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from hashnet.losses.objective import Objective, TrainingSet
 from hashnet.losses.pairs import similarity
@@ -86,8 +87,9 @@ class _Hinges(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, distances: Tensor, positive: Tensor, negative: Tensor, margin: float) -> Tensor:
         n = len(distances)
-        order = _argsort(torch.where(negative, distances, torch.inf))
-        ascending = torch.where(negative, distances, torch.inf).gather(1, order)
+        far = torch.where(negative, distances, torch.inf)
+        order = _argsort(far)
+        ascending = far.gather(1, order)
         # Positives are few of a row: packed to its front, so that only they are looked up.
         anchor, item = positive.nonzero(as_tuple=True)
         slot = (positive.cumsum(dim=1) - 1)[anchor, item]
@@ -106,6 +108,7 @@ class _Hinges(torch.autograd.Function):
         return (count * bounds - sums[anchor, count]).sum()
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         return gradients[0] * ctx.gradient, None, None, None
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from hashnet.losses.objective import Objective, TrainingSet
-from hashnet.losses.pairs import different_items, logistic, similarity
+from hashnet.losses.pair_likelihood import Pairs, mean_likelihood
+from hashnet.losses.pairs import equal_weights, logistic, similarity
 from hashnet.losses.quantization import sgn
 
 _COLUMNS = 2048  # of the matrix of pairs, at once
@@ -46,9 +47,8 @@ class DPSH(Objective):
             all_items = _All(self.outputs.to(g.dtype), self.all_labels, self.alpha)
             likelihood: Tensor = _WithAll.apply(g, labels, places, all_items)  # type: ignore[no-untyped-call]
         else:
-            pairs = different_items(len(g), g)
-            terms = logistic(self.alpha * (g @ g.T), similarity(labels, labels))
-            likelihood = (pairs * terms).sum() / pairs.sum()
+            pairs = Pairs(labels, labels, equal_weights, alpha=self.alpha, shift=0.0, within=True)
+            likelihood = mean_likelihood(g, g, pairs)
         return likelihood + self.quantization * (g - sgn(g.detach())).square().mean()
 
 

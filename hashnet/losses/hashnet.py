@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hashnet.losses.objective import Objective, TrainingSet, check_batch
 from hashnet.losses.pair_likelihood import Pairs, mean_likelihood
-from hashnet.losses.pairs import PairWeights, jaccard, pair_weights, similarity
+from hashnet.losses.pairs import PairWeights, equal_weights, jaccard, pair_weights, similarity
 
 
 class HashNetLoss(nn.Module):
@@ -78,9 +78,9 @@ class HashNetLoss(nn.Module):
 
     def pair_weights(self, labels: Tensor, labels2: Tensor) -> tuple[Tensor, Tensor]:
         """Return the weights w_ij and the similarities s_ij ``(n, m)`` of float multi-hot labels."""
-        similar = similarity(labels, labels2)
         if self.weights is None:
-            return torch.ones_like(similar), similar
+            return equal_weights(labels, labels2)
+        similar = similarity(labels, labels2)
         if self.use_jaccard:
             shared = jaccard(labels, labels2)
             return self.weights.similar * shared + self.weights.dissimilar * (1 - similar), similar

@@ -96,13 +96,12 @@ def similarity(labels: Tensor, labels2: Tensor) -> Tensor:
     return (labels @ labels2.T > 0).to(labels.dtype)
 
 
+def equal_weights(labels: Tensor, labels2: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the weight 1 of every pair ``(n, m)`` and s_ij, as ``similarity`` has it."""
+    similar = similarity(labels, labels2)
+    return torch.ones_like(similar), similar
+
+
 def logistic(d: Tensor, similar: Tensor) -> Tensor:
     """Return ``log(1 + exp(d)) - s d``, the negative log-likelihood of s under sigma(d), without overflow."""
     return functional.softplus(d) - similar * d
-
-
-def different_items(n: int, like: Tensor) -> Tensor:
-    """Return 1 for the pairs ``(n, n)`` of two different items, 0 on the diagonal; ValueError if n < 2."""
-    if n < 2:
-        raise ValueError(f"a loss needs pairs, got a batch of {n}; give at least two items")
-    return 1 - torch.eye(n, dtype=like.dtype, device=like.device)

@@ -47,7 +47,7 @@ def test_blocks_of_any_size_give_value_and_gradient_of_whole_matrices(monkeypatc
         torch.testing.assert_close(one, of_whole, rtol=1e-10, atol=1e-14)
 
 
-def test_labels_are_not_touched_and_nothing_is_kept_without_a_gradient():
+def test_labels_are_not_touched_and_no_gradient_is_asked_for_where_none_is_taken():
     g, labels, _, _ = sides(1)
     before = labels.clone()
     with torch.no_grad():
